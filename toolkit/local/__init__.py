@@ -1,0 +1,1 @@
+"""A PostgreSQL of one's own: found or unpacked, started, stopped and thrown away."""
