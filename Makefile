@@ -1,0 +1,78 @@
+# Each target sets up what it needs, in this folder only: no root, no Docker, no account.
+# PYTHON=… picks the interpreter, ARGS=… goes to the command.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTHON_FOLDERS := $(wildcard toolkit functions tools tests)
+MIGRATIONS := $(wildcard supabase/migrations/*.sql)
+
+# The Supabase CLI must not wait on the network for news and statistics.
+export SUPABASE_TELEMETRY_DISABLED := 1
+export SUPABASE_NO_UPDATE_NOTIFIER := 1
+export DO_NOT_TRACK := 1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv node ## migrate a generated dual-write database, and prove the result row for row
+	$(BIN)/meterledger demo $(ARGS)
+
+.PHONY: test
+test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for some of them)
+	$(BIN)/pytest -n 2 tests $(ARGS)
+
+CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-files
+
+.PHONY: check $(CHECKS)
+check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, stray paths
+
+check-ruff: venv
+	$(BIN)/ruff check
+
+check-format: venv
+	$(BIN)/ruff format --check
+
+check-types: venv
+	$(BIN)/mypy $(PYTHON_FOLDERS)
+
+check-imports: venv
+	$(BIN)/lint-imports --no-logo
+
+check-sql: venv
+	$(BIN)/sqlfluff lint --processes 2 supabase toolkit
+
+check-migrations: venv
+	$(if $(MIGRATIONS),$(BIN)/squawk $(MIGRATIONS),@echo "no migrations to check")
+
+check-files: venv
+	$(BIN)/python tools/check_committed.py
+
+.PHONY: bench
+bench: venv node ## the demo on a million legacy rows: durations and rows a second, as JSON
+	$(BIN)/meterledger demo --rows 1000000 --json $(ARGS)
+
+.PHONY: lock
+lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--upgrade for newer)
+	tools/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## stop the local server; remove .venv, node_modules, local databases, caches, builds
+	if [ -d .meterledger ] && [ -x $(BIN)/meterledger ]; then $(BIN)/meterledger local stop; fi
+	rm -rf .meterledger .venv node_modules build dist supabase/.temp supabase/.branches
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Not stamps but scripts that compare contents, so that a moved checkout, a git switch or an
+# interrupted set-up is noticed. They take a moment when there is nothing to do.
+.PHONY: venv node
+venv:
+	@PYTHON="$(PYTHON)" tools/setup_venv.sh
+
+node: venv
+	@tools/setup_node.sh
