@@ -1,0 +1,135 @@
+"""Fixtures of every test: real servers, and databases copied from templates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import hypothesis
+import pytest
+
+from tests.support import skips
+from tests.support.database import Database
+from tests.support.servers import (
+    Databases,
+    MakeDatabase,
+    NoBinariesError,
+    Template,
+    binaries_of,
+    default_major,
+)
+from toolkit import settings
+from toolkit.bootstrap import DateType, DefaultPrivileges, StartingPoint
+from toolkit.local.server import Server
+from toolkit.local.temporary import temporary_server
+
+# A database round trip varies too much for deadlines; in CI a failure must be repeatable.
+hypothesis.settings.register_profile(
+    "meterledger", deadline=None, derandomize=settings.load().in_ci
+)
+hypothesis.settings.load_profile("meterledger")
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Callable[[int], Databases]]:
+    """The databases of the server of a major version, which is started when first asked for."""
+    with ExitStack() as running:
+        known: dict[int, Databases] = {}
+
+        def of(major: int) -> Databases:
+            if major not in known:
+                try:
+                    binaries = binaries_of(major)
+                except NoBinariesError as error:
+                    pytest.skip(str(error))
+                known[major] = Databases(running.enter_context(temporary_server(binaries=binaries)))
+            return known[major]
+
+        yield of
+
+
+@pytest.fixture(scope="session")
+def server(databases: Callable[[int], Databases]) -> Server:
+    """This worker's server, of METERLEDGER_TEST_PG (17 if that is not set)."""
+    return databases(default_major()).server
+
+
+@pytest.fixture(scope="session")
+def server15(databases: Callable[[int], Databases]) -> Server:
+    """This worker's server of PostgreSQL 15."""
+    return databases(15).server
+
+
+@pytest.fixture
+def make_database(databases: Callable[[int], Databases]) -> Iterator[MakeDatabase]:
+    """Make databases for one test; they are dropped when it ends."""
+    made: list[tuple[Databases, Database]] = []
+
+    def make(
+        starting_point: StartingPoint = StartingPoint.EMPTY,
+        *,
+        regime: DefaultPrivileges = DefaultPrivileges.GRANT_ALL,
+        migrated: bool = False,
+        date_type: DateType = "date",
+        unique_days: bool = False,
+        time_zone: str | None = None,
+        major: int | None = None,
+    ) -> Database:
+        owner = databases(major if major is not None else default_major())
+        template = Template(
+            starting_point=starting_point,
+            regime=regime,
+            date_type=date_type,
+            unique_days=unique_days,
+            migrated=migrated,
+            time_zone=time_zone,
+        )
+        database = owner.make(template)
+        made.append((owner, database))
+        return database
+
+    yield make
+    for owner, database in made:
+        owner.drop(database)
+
+
+@pytest.fixture
+def db(make_database: MakeDatabase) -> Database:
+    """A migrated database with nothing in it."""
+    return make_database(StartingPoint.EMPTY, migrated=True)
+
+
+_skipped: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count skips; with xdist, the controller sees the reports of all workers."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped[skips.reason_of(report.longrepr)] += 1
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Count modules that skip themselves."""
+    if report.skipped:
+        _skipped[skips.reason_of(report.longrepr)] += 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, a skip that docs/skips.md does not list fails the run."""
+    if hasattr(session.config, "workerinput") or session.exitstatus != pytest.ExitCode.OK:
+        return
+    if settings.load().in_ci and skips.unlisted(_skipped, skips.allowed_reasons()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was skipped and how often."""
+    if not _skipped:
+        return
+    terminalreporter.section("skips")
+    for line in skips.summary(_skipped):
+        terminalreporter.write_line(line)
+    for reason in skips.unlisted(_skipped, skips.allowed_reasons()):
+        terminalreporter.write_line(f"not listed in docs/skips.md: {reason}", red=True)

@@ -1,0 +1,1 @@
+"""What the tests share: servers, databases made from templates, and counted skips."""
