@@ -7,14 +7,29 @@ from pathlib import Path
 
 from toolkit.errors import OperationalError
 from toolkit.local.account import Account
-from toolkit.local.publish import our_folder, shared_base
+from toolkit.local.publish import check_ours, our_folder, shared_base
 
 DATA = "data"
 POINTER_FILE = "DATA_IS_ELSEWHERE.txt"
 
 
+def existing_folders(home: Path, account: Account) -> list[Path]:
+    """The folders that hold a server's data now; makes nothing. One, but for odd histories.
+
+    Raises:
+        OperationalError: somebody else made the folder outside.
+    """
+    found = [home] if (home / DATA).is_dir() else []
+    if account.switches:
+        outside = _outside(home, account)
+        if outside.exists():
+            check_ours(outside)
+            found.insert(0, outside)
+    return found
+
+
 def work_folder(home: Path, account: Account) -> Path:
-    """The folder that holds the data, the log and the configuration of a server.
+    """The folder that holds the data, the log and the configuration of a server; made if need be.
 
     It is `home` itself, unless we are root and the account that runs PostgreSQL cannot
     pass through a folder above it (a private temporary folder, /root): then a folder in
@@ -27,9 +42,8 @@ def work_folder(home: Path, account: Account) -> Path:
     account.make_folder(home)
     if not account.switches:
         return home
-    base = shared_base(account)
-    name = f"meterledger-{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}"
-    if not (base / name).exists() and account.can_enter(home):
+    outside = _outside(home, account)
+    if not outside.exists() and account.can_enter(home):
         return home
     if (home / DATA).is_dir():
         raise OperationalError(
@@ -37,7 +51,7 @@ def work_folder(home: Path, account: Account) -> Path:
             next_step="let every account pass through the folders above it (chmod o+x), "
             "or start afresh with meterledger local reset",
         )
-    folder = our_folder(base, name)
+    folder = our_folder(outside.parent, outside.name)
     pointer = home / POINTER_FILE
     if not pointer.exists():
         pointer.write_text(
@@ -46,3 +60,8 @@ def work_folder(home: Path, account: Account) -> Path:
             "utf-8",
         )
     return folder
+
+
+def _outside(home: Path, account: Account) -> Path:
+    key = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    return shared_base(account) / f"meterledger-{key}"

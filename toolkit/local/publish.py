@@ -47,12 +47,17 @@ def our_folder(base: Path, name: str) -> Path:
         folder.mkdir(mode=0o755)
         folder.chmod(0o755)
     except FileExistsError:
-        pass
+        check_ours(folder)
     except OSError as error:
         raise OperationalError(
             f"{folder} cannot be made: {error.strerror}",
             next_step="check the folder's permissions and the disk's free space",
         ) from error
+    return folder
+
+
+def check_ours(folder: Path) -> None:
+    """Refuse a folder that somebody else made, and close one that others may write to."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise OperationalError(
@@ -61,7 +66,6 @@ def our_folder(base: Path, name: str) -> Path:
         )
     if stat.S_IMODE(found.st_mode) & 0o022:
         folder.chmod(0o755)
-    return folder
 
 
 def unpacked(archive: Path) -> Path:

@@ -24,7 +24,7 @@ from toolkit.local.cluster import (
     discard_unfinished,
     write_configuration,
 )
-from toolkit.local.location import DATA, POINTER_FILE, work_folder
+from toolkit.local.location import DATA, POINTER_FILE, existing_folders, work_folder
 from toolkit.local.publish import reachable
 from toolkit.local.report import Started, Status
 from toolkit.local.state import LOCK_FILE, STATE_FILE, State, locked, read_state, write_state
@@ -97,21 +97,22 @@ class Server:
         if not self.home.is_dir():
             return False
         with locked(self.home):
-            return self._stop()
+            stopped = [_stop(work / DATA) for work in self._existing()]
+            return any(stopped)
 
     def destroy(self, *, keep_folder: bool = False) -> None:
         """End the server and delete all that it made, data included."""
         if not self.home.is_dir():
             return
         with locked(self.home):
-            self._stop()
-            work = work_folder(self.home, self._account)
-            discard_unfinished(work)
-            remove_tree(work / DATA)
-            for name in (LOG_FILE, CONFIGURATION_FILE):
-                (work / name).unlink(missing_ok=True)
-            if work != self.home:
-                remove_tree(work)
+            for work in {self.home, *existing_folders(self.home, self._account)}:
+                _stop(work / DATA)
+                discard_unfinished(work)
+                remove_tree(work / DATA)
+                for name in (LOG_FILE, CONFIGURATION_FILE):
+                    (work / name).unlink(missing_ok=True)
+                if work != self.home:
+                    remove_tree(work)
             for name in (STATE_FILE, POINTER_FILE):
                 (self.home / name).unlink(missing_ok=True)
         if not keep_folder:
@@ -124,8 +125,8 @@ class Server:
         return self.status().running
 
     def status(self) -> Status:
-        """Look, and change nothing but an empty folder."""
-        work = work_folder(self.home, self._account) if self.home.is_dir() else self.home
+        """Look, and change nothing."""
+        work = next(iter(self._existing()), self.home)
         data = work / DATA
         found = process.find(data)
         return Status(
@@ -201,7 +202,7 @@ class Server:
         if state is None or major is None:
             # Before the data folder: one without its passwords would be of no use.
             port = state.port if state else None
-            state = State(port=port, data=str(data))
+            state = State(port=port)
             write_state(self.home, state)
         if major is None:
             create_cluster(
@@ -217,7 +218,7 @@ class Server:
     def _launch(self, work: Path, state: State, port: int | None, notes: list[str]) -> State:
         """Start on the port asked for, on the last one, or on a free one; remember it."""
         data, configuration = work / DATA, work / CONFIGURATION_FILE
-        self._end_unready(data)
+        _stop(data)  # alive and not ready: left from a killed start, or ending
         process.forget_stale(data)
         for _ in range(_PORT_TRIES):
             chosen = process.choose_port(port, state.port, notes)
@@ -256,19 +257,16 @@ class Server:
                 )
         write_state(self.home, replace(state, ready=True))
 
-    def _stop(self) -> bool:
-        data = work_folder(self.home, self._account) / DATA
-        found = process.find(data)
-        if found is None:
-            return False
-        process.stop(found, data)
-        return True
+    def _existing(self) -> list[Path]:
+        return existing_folders(self.home, self._account) if self.home.is_dir() else []
 
-    def _end_unready(self, data: Path) -> None:
-        """A server that is alive and not ready is left from a killed start, or ending."""
-        found = process.find(data)
-        if found is not None:
-            process.stop(found, data)
+
+def _stop(data: Path) -> bool:
+    found = process.find(data)
+    if found is None:
+        return False
+    process.stop(found, data)
+    return True
 
 
 def _known(port: int | None) -> int:

@@ -32,14 +32,12 @@ class State:
 
     Attributes:
         port: the loopback port it last listened on; None before its first start.
-        data: the folder that holds its data, for people: the rule is in location.py.
         ready: the bootstrap has run to its end.
         admin_password: of the superuser supabase_admin.
         password: of the other roles that can log in, postgres and authenticator.
     """
 
     port: int | None = None
-    data: str = ""
     ready: bool = False
     admin_password: str = field(default_factory=_password, repr=False)
     password: str = field(default_factory=_password, repr=False)
