@@ -1,0 +1,987 @@
+-- Purpose: phase 4, first file: what moves legacy readings into events, and the forward sync that
+--   turns every legacy write into events from now on. The data itself moves in the next file, so
+--   that these triggers' lock is held for a moment only.
+-- Objects: ledger.migration_runs, ledger.migrated_readings, ledger.migration_rejects,
+--   ledger.merges, ledger.amended_events, ledger.mapped_readings, ledger.pending_readings,
+--   ledger.near_matches, ledger.amend_namesakes(), ledger.migrate_readings(),
+--   ledger.migrate_users(), ledger.migration_problems(), ledger.migration_differences(),
+--   ledger.start_migration(), ledger.finish_migration(), ledger.migrate_data(),
+--   ledger.undo_data_migration(), ledger.sync_inserts(), ledger.sync_updates(),
+--   ledger.sync_deletes(), ledger.void_survivors(), ledger.keep_time_zone(); their triggers
+-- Locks: share row exclusive on electricity_readings and token_events, to create triggers
+-- Rollback: rollbacks/20261101000400_install_data_migration.sql
+set local lock_timeout = '5s';
+
+create table if not exists ledger.migration_runs (
+  run_id bigint generated always as identity primary key,
+  kind text not null check (kind in ('migrate', 'undo')),
+  started_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  started_by text not null default session_user,
+  legacy_rows bigint,
+  migrated bigint not null default 0,
+  completed bigint not null default 0,
+  merged bigint not null default 0,
+  rejected bigint not null default 0,
+  seconds jsonb not null default '{}',
+  settings jsonb not null default '{}'
+);
+comment on table ledger.migration_runs is
+  'Each run of the data migration or its undoing: who, when, what it moved, how long it took';
+comment on column ledger.migration_runs.seconds is 'Duration of each step, in seconds';
+
+-- The private list: what the migration made. Undoing goes by it, never by metadata, which clients
+-- can write.
+create table if not exists ledger.migrated_readings (
+  user_id uuid not null,
+  reading_id uuid not null,
+  event_id uuid not null,
+  run_id bigint,
+  completed boolean not null default false,
+  superseded boolean not null default false,
+  primary key (user_id, reading_id, event_id)
+);
+comment on table ledger.migrated_readings is
+  'Which event stands for which legacy reading; run_id is null where a live write was synced';
+comment on column ledger.migrated_readings.completed is
+  'The event was there already under the reading''s id and was completed, not made';
+comment on column ledger.migrated_readings.superseded is
+  'The legacy row changed or went since; a later entry or none stands for it';
+
+create table if not exists ledger.migration_rejects (
+  reading_id uuid primary key,
+  user_id uuid,
+  reason text not null,
+  row_data jsonb not null,
+  run_id bigint,
+  rejected_at timestamptz not null default now()
+);
+comment on table ledger.migration_rejects is
+  'Legacy rows that cannot become a valid event, whole, with the reason';
+
+create table if not exists ledger.merges (
+  user_id uuid not null,
+  event_id uuid not null,
+  reading_id uuid not null,
+  survivor_id uuid not null,
+  run_id bigint,
+  merged_at timestamptz not null default now(),
+  primary key (user_id, event_id)
+);
+comment on table ledger.merges is
+  'Dual-written events that were voided because the migrated reading states the same fact';
+
+create table if not exists ledger.amended_events (
+  user_id uuid not null,
+  event_id uuid not null,
+  reason text not null check (reason in ('completed', 'displaced')),
+  before jsonb not null,
+  run_id bigint,
+  primary key (user_id, event_id)
+);
+comment on table ledger.amended_events is
+  'Events under a reading''s id as they were: completed (same fact), or displaced (another fact, now '
+  'shown under an id of its own)';
+
+alter table ledger.migration_runs enable row level security;
+alter table ledger.migrated_readings enable row level security;
+alter table ledger.migration_rejects enable row level security;
+alter table ledger.merges enable row level security;
+alter table ledger.amended_events enable row level security;
+revoke all on table
+ledger.migration_runs, ledger.migrated_readings, ledger.migration_rejects, ledger.merges,
+ledger.amended_events
+from public, anon, authenticated, service_role;
+revoke all on sequence ledger.migration_runs_run_id_seq
+from public, anon, authenticated, service_role;
+
+-- The mapping, once, for the batches and for the sync: each legacy row as the event that it
+-- becomes, or the reason why it cannot. A day begins at midnight in the app's zone, whatever the
+-- connection's.
+do $do$
+declare
+  v_instant text := 'r.date';
+  v_sound text := 'isfinite(r.date)';
+begin
+  if (
+    select a.atttypid = 'date'::regtype from pg_attribute as a
+    where a.attrelid = 'public.electricity_readings'::regclass and a.attname = 'date'
+  ) then
+    v_instant := 'r.date::timestamp at time zone (select ledger.time_zone())';
+    v_sound := 'r.date between date ''4713-01-03 BC'' and date ''294276-12-29''';
+  end if;
+  if to_regclass('ledger.mapped_readings') is null then
+    execute format(
+      $view$
+        create view ledger.mapped_readings with (security_invoker = true) as
+        select
+          r.id as reading_id,
+          r.user_id,
+          m.event_type,
+          m.event_date,
+          case m.event_type when 'TOPUP' then r.token_amount else r.kwh_value end as kwh_amount,
+          case m.event_type when 'TOPUP' then r.kwh_value end as observed_kwh,
+          case m.event_type when 'METER_READING' then r.token_amount end as legacy_token_amount,
+          r.token_cost,
+          r.notes,
+          r.meter_photo_url,
+          coalesce(r.created_at, m.event_date) as created_at,
+          (m.event_date at time zone (select ledger.time_zone()))::date as local_day,
+          case
+            when r.user_id is null then 'no user'
+            when p.id is null then 'no profile owns it'
+            when r.date is null then 'no date'
+            when m.event_date is null then 'date out of range'
+            when ledger.reading_date(m.event_date, (select ledger.time_zone())) <> r.date
+            then 'the day does not exist in the time zone'
+            when r.kwh_value is null then 'no kwh_value'
+            when not abs(r.kwh_value) < 1e12 or r.kwh_value < 0 then 'kwh_value out of range'
+            when not abs(r.token_amount) < 1e12 then 'token_amount out of range'
+            when not abs(r.token_cost) < 1e12 then 'token_cost out of range'
+            when not isfinite(r.created_at) then 'created_at out of range'
+          end as reject_reason
+        from public.electricity_readings as r
+        left join public.user_profiles as p on p.id = r.user_id
+        cross join lateral (
+          select
+            case when r.token_amount > 0 then 'TOPUP' else 'METER_READING' end as event_type,
+            case when %2$s then %1$s end as event_date
+        ) as m
+      $view$,
+      v_instant, v_sound
+    );
+  end if;
+end;
+$do$;
+comment on view ledger.mapped_readings is
+  'Each legacy reading as the event that it becomes, or the reason why it cannot become one';
+
+create or replace view ledger.pending_readings with (security_invoker = true) as
+select r.*
+from public.electricity_readings as r
+where not exists (
+    select from ledger.migrated_readings as l
+    where l.user_id = r.user_id and l.reading_id = r.id and not l.superseded
+  )
+  and not exists (select from ledger.migration_rejects as x where x.reading_id = r.id);
+comment on view ledger.pending_readings is 'Legacy rows that are neither migrated nor rejected yet';
+
+-- Left for a person: an event that no reading absorbed, beside a reading that says almost the same.
+create or replace view ledger.near_matches with (security_invoker = true) as
+with leftover as materialized (
+  select e.*, (e.event_date at time zone (select ledger.time_zone()))::date as local_day
+  from public.token_events as e
+  where not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
+    and not exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
+        and l.event_id = e.id
+    )
+)
+select
+  e.user_id,
+  e.id as event_id,
+  m.reading_id,
+  e.event_type,
+  e.local_day as event_day,
+  m.local_day as reading_day,
+  e.kwh_amount as event_kwh,
+  m.kwh_amount as reading_kwh
+from leftover as e
+cross join (values (-1), (0), (1)) as d (days)
+inner join ledger.mapped_readings as m
+  on m.user_id = e.user_id and m.event_type = e.event_type and m.local_day = e.local_day + d.days
+where m.reject_reason is null
+  and case d.days
+    when 0 then abs(m.kwh_amount - e.kwh_amount) <= greatest(1, e.kwh_amount * 0.1)
+    else m.kwh_amount = e.kwh_amount
+  end;
+comment on view ledger.near_matches is
+  'Events that may state a reading''s fact but not exactly: the same day within 10% or 1 kWh, or the '
+  'same kWh on a neighbouring day; both stay, a person decides';
+
+revoke all on table ledger.mapped_readings, ledger.pending_readings, ledger.near_matches
+from public, anon, authenticated, service_role;
+
+-- An event under a reading's id: the same fact is completed with the reading's fields; another fact
+-- steps aside to an id of its own in the views. Both are kept as they were, for the undoing.
+create or replace function ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint)
+returns void
+language plpgsql
+volatile
+security definer -- called by ledger.migrate_readings()
+set search_path = ''
+as $$
+begin
+  insert into ledger.maintenance (purpose) values ('amend namesakes') on conflict do nothing;
+
+  insert into ledger.amended_events (user_id, event_id, reason, before, run_id)
+  select
+    e.user_id, e.id, case when l.completed then 'completed' else 'displaced' end,
+    to_jsonb(e), p_run_id
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
+  where not e.is_voided and e.event_type <> 'VOID' and e.reading_id is null
+    and (l.completed or not exists (
+      select from ledger.migrated_readings as o
+      where o.user_id = e.user_id and o.reading_id = e.id and o.event_id = e.id
+    ))
+  on conflict (user_id, event_id) do nothing;
+
+  -- Where the legacy column holds instants, the event takes the reading's; within a day it keeps
+  -- its own, which knows the hour.
+  update public.token_events as e
+  set event_date = case
+      when ledger.reading_date(e.event_date, (select ledger.time_zone()))
+        = ledger.reading_date(m.event_date, (select ledger.time_zone()))
+      then e.event_date
+      else m.event_date
+    end,
+    observed_kwh = m.observed_kwh, legacy_token_amount = m.legacy_token_amount,
+    token_cost = m.token_cost, notes = m.notes, meter_photo_url = m.meter_photo_url,
+    created_at = m.created_at,
+    metadata = case jsonb_typeof(e.metadata) when 'object' then e.metadata else '{}' end
+      || '{"migrated_from": "electricity_readings"}'
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
+  inner join ledger.amended_events as a
+    on a.user_id = m.user_id and a.event_id = m.reading_id and a.reason = 'completed'
+  where e.user_id = a.user_id and e.id = a.event_id and not e.is_voided;
+
+  update public.token_events as e
+  set reading_id = gen_random_uuid()
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.amended_events as a on a.event_id = i.reading_id and a.reason = 'displaced'
+  where e.user_id = a.user_id and e.id = a.event_id and e.reading_id is null and not e.is_voided;
+
+  delete from ledger.maintenance where xact_id = pg_current_xact_id();
+end;
+$$;
+comment on function ledger.amend_namesakes(uuid[], bigint) is
+  'Completes or displaces events that stand under a reading''s own id, and notes how they were';
+
+create or replace function ledger.migrate_readings(
+  p_reading_ids uuid[], p_run_id bigint default null
+)
+returns jsonb
+language plpgsql
+volatile
+security definer -- clients' legacy writes reach it through the sync triggers
+set search_path = ''
+as $$
+declare
+  v_users uuid[];
+  v_superseded uuid[];
+  v_namesakes bigint;
+  v_rejected bigint;
+  v_migrated bigint;
+  v_completed bigint;
+  v_merged bigint;
+  v_started timestamptz;
+begin
+  select array_agg(distinct m.user_id) into v_users
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
+  where m.reject_reason is null or m.reject_reason not in ('no user', 'no profile owns it');
+  if v_users is not null then
+    perform ledger.take_turns(v_users);
+  end if;
+
+  -- A live write may bring a new version of a reading that an event stands for already.
+  if p_run_id is null then
+    with superseded as (
+      update ledger.migrated_readings as l
+      set superseded = true
+      from unnest(p_reading_ids) as i (reading_id)
+      where l.user_id = any (v_users) and l.reading_id = i.reading_id and not l.superseded
+      returning l.event_id
+    )
+    select array_agg(s.event_id) into v_superseded from superseded as s;
+    delete from ledger.migration_rejects as x where x.reading_id = any (p_reading_ids);
+  end if;
+
+  insert into ledger.migration_rejects (reading_id, user_id, reason, row_data, run_id)
+  select r.id, r.user_id, m.reject_reason, to_jsonb(r), p_run_id
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
+  inner join public.electricity_readings as r on r.id = i.reading_id
+  where m.reject_reason is not null;
+  get diagnostics v_rejected = row_count;
+
+  -- The plan: which event stands for which reading, and which dual-written event it absorbs. A
+  -- live write absorbs only what its own client wrote within the hour.
+  with
+  wanted as materialized (
+    select
+      m.reading_id, m.user_id, m.event_type, m.event_date, m.created_at, m.kwh_amount, m.local_day
+    from unnest(p_reading_ids) as i (reading_id)
+    inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
+    where m.reject_reason is null
+  ),
+  -- Events of the same user under the reading's own id, voided ones too.
+  namesakes as materialized (
+    select
+      w.user_id,
+      w.reading_id,
+      not e.is_voided and e.reading_id is null
+      and e.event_type = w.event_type and e.kwh_amount = w.kwh_amount
+      and (e.event_date at time zone (select ledger.time_zone()))::date = w.local_day
+      and not exists (
+        select from ledger.migrated_readings as l
+        where l.user_id = e.user_id and l.reading_id = e.id and l.event_id = e.id
+      ) as same_fact
+    from wanted as w
+    inner join public.token_events as e on e.user_id = w.user_id and e.id = w.reading_id
+  ),
+  -- The nth statement of a fact among the events belongs to the nth among the readings.
+  candidates as materialized (
+    select
+      e.user_id,
+      e.id,
+      e.event_type,
+      e.kwh_amount,
+      d.local_day,
+      row_number() over (
+        partition by e.user_id, e.event_type, e.kwh_amount, d.local_day
+        order by e.event_date, e.created_at, e.id
+      ) as nth
+    from public.token_events as e
+    cross join lateral (
+      select (e.event_date at time zone (select ledger.time_zone()))::date as local_day
+    ) as d
+    where e.user_id = any (v_users)
+      and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
+      and (p_run_id is not null or e.created_at > now() - interval '1 hour')
+      and not exists (
+        select from ledger.migrated_readings as l
+        where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
+          and l.event_id = e.id
+      )
+      and not exists (
+        select from namesakes as s
+        where s.user_id = e.user_id and s.reading_id = e.id and s.same_fact
+      )
+  ),
+  numbered as (
+    select
+      w.*,
+      row_number() over (
+        partition by w.user_id, w.event_type, w.kwh_amount, w.local_day
+        order by w.event_date, w.created_at, w.reading_id
+      ) as nth
+    from wanted as w
+    where not exists (
+      select from namesakes as s
+      where s.user_id = w.user_id and s.reading_id = w.reading_id and s.same_fact
+    )
+  ),
+  plan as materialized (
+    select
+      n.user_id,
+      n.reading_id,
+      case when s.reading_id is null then n.reading_id else gen_random_uuid() end as event_id,
+      false as completed,
+      c.id as absorbed_id
+    from numbered as n
+    left join namesakes as s on s.user_id = n.user_id and s.reading_id = n.reading_id
+    left join candidates as c
+      on c.user_id = n.user_id and c.event_type = n.event_type and c.kwh_amount = n.kwh_amount
+        and c.local_day = n.local_day and c.nth = n.nth
+    union all
+    select s.user_id, s.reading_id, s.reading_id, true, null
+    from namesakes as s
+    where s.same_fact
+  ),
+  listed as (
+    insert into ledger.migrated_readings (user_id, reading_id, event_id, run_id, completed)
+    select p.user_id, p.reading_id, p.event_id, p_run_id, p.completed
+    from plan as p
+    order by p.user_id, p.reading_id
+    returning completed
+  ),
+  merged as (
+    insert into ledger.merges (user_id, event_id, reading_id, survivor_id, run_id)
+    select p.user_id, p.absorbed_id, p.reading_id, p.event_id, p_run_id
+    from plan as p
+    where p.absorbed_id is not null
+    order by p.user_id, p.absorbed_id
+    returning 1
+  )
+  select
+    (select count(*) from listed),
+    (select count(*) from listed as l where l.completed),
+    (select count(*) from merged),
+    (select count(*) from namesakes)
+  into v_migrated, v_completed, v_merged, v_namesakes;
+
+  if v_merged > 0 then
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || g.reading_id
+    from ledger.merges as g
+    where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
+      and e.user_id = g.user_id and e.id = g.event_id and not e.is_voided;
+  end if;
+  if v_namesakes > 0 then
+    perform ledger.amend_namesakes(p_reading_ids, p_run_id);
+  end if;
+
+  -- Void what an earlier version became and record the new one in one statement, so that no
+  -- trigger sees the reading gone in between.
+  v_started := clock_timestamp();
+  with voided as (
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = 'reading changed'
+    where v_superseded is not null
+      and e.user_id = any (v_users) and e.id = any (v_superseded) and not e.is_voided
+    returning 1
+  )
+  insert into public.token_events (
+    id, user_id, event_type, event_date, kwh_amount, token_cost, notes, meter_photo_url,
+    created_at, metadata, observed_kwh, legacy_token_amount, reading_id
+  )
+  select
+    l.event_id, m.user_id, m.event_type, m.event_date, m.kwh_amount, m.token_cost, m.notes,
+    m.meter_photo_url, m.created_at, '{"migrated_from": "electricity_readings"}', m.observed_kwh,
+    m.legacy_token_amount, nullif(l.reading_id, l.event_id)
+  from unnest(p_reading_ids) as i (reading_id)
+  inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
+  inner join ledger.migrated_readings as l
+    on l.user_id = m.user_id and l.reading_id = m.reading_id
+      and not l.superseded and not l.completed
+  where (select count(*) from voided) >= 0
+  order by m.user_id, m.event_date, m.created_at, l.event_id;
+
+  return jsonb_build_object(
+    'migrated', v_migrated, 'completed', v_completed, 'merged', v_merged, 'rejected', v_rejected,
+    'insert_seconds', extract(epoch from clock_timestamp() - v_started)
+  );
+end;
+$$;
+comment on function ledger.migrate_readings(uuid[], bigint) is
+  'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. '
+  'Without a run it serves a live write and replaces what an earlier version of a row became';
+
+create or replace function ledger.migrate_users(p_run_id bigint, p_users uuid[])
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_known uuid[];
+  v_reading_ids uuid[];
+  v_counts jsonb;
+begin
+  -- Take turns first: what is pending is read only after live writers of these users are done.
+  select array_agg(p.id) into v_known from public.user_profiles as p where p.id = any (p_users);
+  if v_known is not null then
+    perform ledger.take_turns(v_known);
+  end if;
+  select array_agg(r.id) into v_reading_ids
+  from ledger.pending_readings as r
+  where r.user_id = any (p_users)
+    or (r.user_id is null and array_position(p_users, null) is not null);
+  if v_reading_ids is null then
+    return '{}';
+  end if;
+
+  v_counts := ledger.migrate_readings(v_reading_ids, p_run_id);
+  update ledger.migration_runs as m
+  set migrated = m.migrated + (v_counts ->> 'migrated')::bigint,
+    completed = m.completed + (v_counts ->> 'completed')::bigint,
+    merged = m.merged + (v_counts ->> 'merged')::bigint,
+    rejected = m.rejected + (v_counts ->> 'rejected')::bigint,
+    seconds = m.seconds || jsonb_build_object(
+      'insert',
+      coalesce((m.seconds ->> 'insert')::numeric, 0) + (v_counts ->> 'insert_seconds')::numeric
+    )
+  where m.run_id = p_run_id;
+  return v_counts;
+end;
+$$;
+comment on function ledger.migrate_users(bigint, uuid[]) is
+  'Moves the pending legacy rows of the given users, as part of a run; may be its own transaction';
+
+create or replace function ledger.migration_problems()
+returns table (problem text, next_step text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    'the app''s time zone is not confirmed, and a reading''s day depends on it',
+    'confirm it: update ledger.settings set time_zone = ''Asia/Jakarta''; (the zone that your '
+    || 'users live by), or push with PGOPTIONS="-c ledger.time_zone=Asia/Jakarta"'
+  where exists (select from public.electricity_readings)
+    and (select s.time_zone is null from ledger.settings as s)
+  union all
+  select
+    format('row level security binds %s on %s, so rows would be missed', current_user, t.name),
+    'run as the tables'' owner, with bypassrls'
+  from (values ('public.electricity_readings'), ('public.token_events')) as t (name)
+  where row_security_active(t.name)
+  union all
+  select
+    format('trigger %s of %s is switched off', t.tgname, t.tgrelid::regclass),
+    format('alter table %s enable trigger %I;', t.tgrelid::regclass, t.tgname)
+  from pg_trigger as t
+  where t.tgenabled = 'D' and not t.tgisinternal
+    and t.tgrelid in ('public.token_events'::regclass, 'public.electricity_readings'::regclass)
+    and t.tgfoid in (
+      select p.oid from pg_proc as p where p.pronamespace = 'ledger'::regnamespace
+    )
+  union all
+  select
+    format('row level security is off on %s', c.oid::regclass),
+    format('alter table %s enable row level security;', c.oid::regclass)
+  from pg_class as c
+  where c.oid in ('public.token_events'::regclass, 'ledger.readings'::regclass)
+    and not c.relrowsecurity;
+$$;
+comment on function ledger.migration_problems() is
+  'What stands in the way of the data migration, and what to do about it; empty when nothing does';
+
+create or replace function ledger.migration_differences()
+returns table (user_id uuid, reading_id uuid, problem text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with
+  live as (
+    select l.user_id, l.reading_id, e.is_voided
+    from ledger.migrated_readings as l
+    left join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+    where not l.superseded
+  ),
+  judged as (
+    select
+      coalesce(r.user_id, l.user_id, x.user_id) as user_id,
+      coalesce(r.id, l.reading_id, x.reading_id) as reading_id,
+      case
+        when r.id is null then 'migrated or rejected, but not in electricity_readings'
+        when l.reading_id is null and x.reading_id is null then 'neither migrated nor rejected'
+        when l.reading_id is not null and x.reading_id is not null
+        then 'both migrated and rejected'
+        when x.reading_id is not null then null
+        when l.is_voided is null then 'its event is missing'
+        when l.is_voided then null -- voided since: the view is right not to show it
+        when v.id is null then 'missing from the view'
+        when
+          (v.date, v.kwh_value, v.token_cost, v.token_amount, v.notes, v.meter_photo_url)
+          is distinct from
+          (r.date, r.kwh_value, r.token_cost, r.token_amount, r.notes, r.meter_photo_url)
+          or v.created_at <> r.created_at
+        then 'the view shows other values'
+      end as problem
+    from public.electricity_readings as r
+    full join live as l on l.user_id = r.user_id and l.reading_id = r.id
+    full join ledger.migration_rejects as x on x.reading_id = coalesce(r.id, l.reading_id)
+    left join ledger.readings as v on v.user_id = l.user_id and v.id = l.reading_id
+  )
+  select j.user_id, j.reading_id, j.problem
+  from judged as j
+  where j.problem is not null;
+$$;
+comment on function ledger.migration_differences() is
+  'Every legacy row whose books do not balance or whose fields the view does not give back';
+
+create or replace function ledger.start_migration()
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_wanted text := nullif(current_setting('ledger.time_zone', true), '');
+  v_problems text;
+  v_steps text;
+  v_run_id bigint;
+begin
+  if v_wanted is not null then
+    update ledger.settings set time_zone = v_wanted where time_zone is distinct from v_wanted;
+  end if;
+  select string_agg(p.problem, '; '), string_agg(p.next_step, '; ')
+  into v_problems, v_steps
+  from ledger.migration_problems() as p;
+  if v_problems is not null then
+    raise exception 'meterledger: the data migration cannot start: %', v_problems
+      using errcode = 'ML002', hint = v_steps;
+  end if;
+
+  insert into ledger.migration_runs (kind, settings)
+  select 'migrate', jsonb_build_object(
+    'time_zone', s.time_zone, 'server_version', current_setting('server_version')
+  )
+  from ledger.settings as s
+  returning run_id into v_run_id;
+  return v_run_id;
+end;
+$$;
+comment on function ledger.start_migration() is
+  'Takes over the custom setting ledger.time_zone, checks that the data may move (else ML002 with '
+  'the list), opens a run';
+
+create or replace function ledger.finish_migration(p_run_id bigint)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_started timestamptz := clock_timestamp();
+  v_count bigint;
+  v_list text;
+  v_run ledger.migration_runs;
+begin
+  select count(*), string_agg(d.problem || ': ' || d.reading_id, ', ') filter (where d.nth <= 10)
+  into v_count, v_list
+  from (
+    select f.reading_id, f.problem, row_number() over () as nth
+    from ledger.migration_differences() as f
+  ) as d;
+  if v_count > 0 then
+    raise exception 'meterledger: % readings do not come back as they were: %', v_count, v_list
+      using errcode = 'ML004',
+        hint = 'Nothing was migrated by this transaction. Report it as a defect, with these rows.';
+  end if;
+
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(),
+    legacy_rows = (select count(*) from public.electricity_readings),
+    seconds = m.seconds || jsonb_build_object(
+      'validation', extract(epoch from clock_timestamp() - v_started),
+      'total', extract(epoch from clock_timestamp() - m.started_at)
+    )
+  where m.run_id = p_run_id
+  returning m.* into v_run;
+  return to_jsonb(v_run);
+end;
+$$;
+comment on function ledger.finish_migration(bigint) is
+  'Proves that the books balance and that the view gives every row back (else ML004), closes the run';
+
+create or replace function ledger.migrate_data(p_batch_rows int default 50000)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_run_id bigint := ledger.start_migration();
+  v_users uuid[];
+begin
+  analyze public.electricity_readings, public.token_events;
+  for v_users in
+    select array_agg(u.user_id order by u.user_id)
+    from (
+      select
+        r.user_id,
+        floor((sum(count(*)) over (order by r.user_id) - count(*)) / p_batch_rows) as batch
+      from ledger.pending_readings as r
+      group by r.user_id
+    ) as u
+    group by u.batch
+    order by u.batch
+  loop
+    perform ledger.migrate_users(v_run_id, v_users);
+  end loop;
+  return ledger.finish_migration(v_run_id);
+end;
+$$;
+comment on function ledger.migrate_data(int) is
+  'Moves all pending legacy rows, in batches of whole users, in one transaction; a rerun moves none';
+
+create or replace function ledger.undo_data_migration()
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_run_id bigint;
+  v_users uuid[];
+  v_counts jsonb := '{}';
+  v_count bigint;
+begin
+  insert into ledger.migration_runs (kind) values ('undo') returning run_id into v_run_id;
+  select array_agg(distinct l.user_id) into v_users from ledger.migrated_readings as l;
+  if v_users is not null then
+    perform ledger.take_turns(v_users);
+  end if;
+  insert into ledger.maintenance (purpose) values ('undo data migration');
+
+  -- What clients wrote about migrated events since is set aside, whole, and named.
+  with moved as (
+    delete from public.token_events as v
+    using ledger.migrated_readings as l
+    where v.user_id = l.user_id and v.void_of_event = l.event_id and not l.completed
+      and v.event_type = 'VOID'
+    returning v.*
+  )
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, to_jsonb(m)
+  from moved as m;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('void_events_set_aside', v_count);
+
+  with moved as (
+    update public.recalculation_batches as b
+    set trigger_event_id = null
+    from ledger.migrated_readings as l
+    where b.user_id = l.user_id and b.trigger_event_id = l.event_id and not l.completed
+    returning l.event_id, b.*
+  )
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select
+    m.user_id, 'batch reference', format('batch %s refers to migrated event %s', m.id, m.event_id),
+    to_jsonb(m) - 'event_id' || jsonb_build_object('trigger_event_id', m.event_id)
+  from moved as m;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('batch_references_set_aside', v_count);
+
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e)
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where e.is_voided and not l.superseded and not l.completed;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
+
+  -- A merged event whose survivor a client voided stays voided, in the client's words.
+  with stays as (
+    delete from ledger.merges as g
+    using ledger.migrated_readings as l, public.token_events as s
+    where l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
+      and s.user_id = g.user_id and s.id = g.survivor_id
+      and s.is_voided and not l.superseded
+    returning g.user_id, g.event_id, s.voided_at, s.voided_by, s.voided_reason
+  )
+  update public.token_events as e
+  set voided_at = s.voided_at, voided_by = s.voided_by, voided_reason = s.voided_reason
+  from stays as s
+  where e.user_id = s.user_id and e.id = s.event_id;
+
+  delete from public.token_events as e
+  using ledger.migrated_readings as l
+  where e.user_id = l.user_id and e.id = l.event_id and not l.completed;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('removed', v_count);
+
+  update public.token_events as e
+  set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
+  from ledger.merges as g
+  where e.user_id = g.user_id and e.id = g.event_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('unmerged', v_count);
+
+  update public.token_events as e
+  set event_date = b.event_date, observed_kwh = b.observed_kwh, token_cost = b.token_cost,
+    legacy_token_amount = b.legacy_token_amount, notes = b.notes,
+    meter_photo_url = b.meter_photo_url, created_at = b.created_at, metadata = b.metadata,
+    reading_id = b.reading_id
+  from ledger.amended_events as a
+  cross join lateral jsonb_populate_record(null::public.token_events, a.before) as b
+  where e.user_id = a.user_id and e.id = a.event_id;
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('restored', v_count);
+
+  delete from ledger.migrated_readings;
+  delete from ledger.merges;
+  delete from ledger.amended_events;
+  delete from ledger.migration_rejects;
+  delete from ledger.maintenance where xact_id = pg_current_xact_id();
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(), settings = v_counts,
+    legacy_rows = (select count(*) from public.electricity_readings)
+  where m.run_id = v_run_id;
+  return v_counts;
+end;
+$$;
+comment on function ledger.undo_data_migration() is
+  'Removes exactly what was migrated, un-voids exactly what was merged, sets aside what points at '
+  'either, keeps everything written since; counts as jsonb';
+
+-- Forward sync. A legacy write and its event are one transaction; where the time zone is not
+-- confirmed yet the row waits in the legacy table for the data migration.
+create or replace function ledger.sync_inserts()
+returns trigger
+language plpgsql
+security definer -- writes columns and tables that no API role may
+set search_path = ''
+as $$
+begin
+  if (select s.time_zone is not null from ledger.settings as s) then
+    perform ledger.migrate_readings(array_agg(n.id)) from new_rows as n having count(*) > 0;
+  end if;
+  return null;
+end;
+$$;
+comment on function ledger.sync_inserts() is 'After an insert into electricity_readings: records it';
+
+create or replace function ledger.sync_deletes()
+returns trigger
+language plpgsql
+security definer -- writes columns and tables that no API role may
+set search_path = ''
+as $$
+begin
+  perform ledger.void_readings(array_agg(o.id), array_agg(o.user_id))
+  from old_rows as o
+  having count(*) > 0;
+  return null;
+end;
+$$;
+comment on function ledger.sync_deletes() is
+  'After a delete from electricity_readings: voids its events';
+
+create or replace function ledger.void_readings(p_reading_ids uuid[], p_users uuid[])
+returns void
+language plpgsql
+volatile
+security definer -- called by the sync triggers
+set search_path = ''
+as $$
+declare
+  v_users uuid[];
+begin
+  -- With a deleted profile everything goes, and there is nothing to void.
+  select array_agg(distinct p.id) into v_users
+  from public.user_profiles as p
+  where p.id = any (p_users);
+  delete from ledger.migration_rejects as x where x.reading_id = any (p_reading_ids);
+  if v_users is null then
+    return;
+  end if;
+  perform ledger.take_turns(v_users);
+  with gone as (
+    update ledger.migrated_readings as l
+    set superseded = true
+    where l.user_id = any (v_users) and l.reading_id = any (p_reading_ids) and not l.superseded
+    returning l.user_id, l.event_id
+  )
+  update public.token_events as e
+  set is_voided = true, voided_at = now(), voided_reason = 'reading deleted'
+  from gone as g
+  where e.user_id = g.user_id and e.id = g.event_id and not e.is_voided;
+end;
+$$;
+comment on function ledger.void_readings(uuid[], uuid[]) is
+  'Voids the events that stand for deleted legacy readings';
+
+create or replace function ledger.sync_updates()
+returns trigger
+language plpgsql
+security definer -- writes columns and tables that no API role may
+set search_path = ''
+as $$
+begin
+  -- A row whose key moved is a deleted and a new one.
+  perform ledger.void_readings(array_agg(o.id), array_agg(o.user_id))
+  from old_rows as o
+  where not exists (select from new_rows as n where n.user_id = o.user_id and n.id = o.id)
+  having count(*) > 0;
+
+  if (select s.time_zone is not null from ledger.settings as s) then
+    perform ledger.migrate_readings(array_agg(n.id))
+    from new_rows as n
+    left join old_rows as o on o.user_id = n.user_id and o.id = n.id
+    where o.id is null
+      or (
+        n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url, n.created_at
+      ) is distinct from (
+        o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
+      )
+    having count(*) > 0;
+  end if;
+  return null;
+end;
+$$;
+comment on function ledger.sync_updates() is
+  'After an update of electricity_readings: voids what changed and records the new version';
+
+create or replace function ledger.void_survivors()
+returns trigger
+language plpgsql
+security definer -- reads ledger.merges
+set search_path = ''
+as $$
+begin
+  -- A client that holds a merged event's id and voids it means the fact.
+  update public.token_events as s
+  set is_voided = true, voided_at = coalesce(n.voided_at, now()), voided_by = n.voided_by,
+    voided_reason = n.voided_reason
+  from new_rows as n
+  inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
+  inner join ledger.merges as g on g.user_id = n.user_id and g.event_id = n.id
+  where o.is_voided and n.is_voided
+    and (n.voided_at, n.voided_by, n.voided_reason)
+    is distinct from (o.voided_at, o.voided_by, o.voided_reason)
+    and s.user_id = g.user_id and s.id = g.survivor_id and not s.is_voided;
+  return null;
+end;
+$$;
+comment on function ledger.void_survivors() is
+  'After a client voids a merged event: voids the migrated event that stands for the same fact';
+
+create or replace function ledger.keep_time_zone()
+returns trigger
+language plpgsql
+security definer -- reads ledger.migrated_readings
+set search_path = ''
+as $$
+begin
+  if exists (select from ledger.migrated_readings) then
+    raise exception 'meterledger: readings were migrated by the days of %, so it cannot become %',
+      old.time_zone, coalesce(new.time_zone, 'unset')
+      using errcode = 'ML002', hint = 'Undo the data migration first: select ledger.undo_data_migration();';
+  end if;
+  return new;
+end;
+$$;
+comment on function ledger.keep_time_zone() is
+  'Refuses (ML002) to change the time zone while migrated events exist';
+
+do $$
+declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select p.oid::regprocedure from pg_proc as p
+    where p.pronamespace = 'ledger'::regnamespace
+  loop
+    execute format(
+      'revoke all on function %s from public, anon, authenticated, service_role', v_function
+    );
+  end loop;
+end;
+$$;
+
+create or replace trigger token_events_void_survivors
+after update on public.token_events
+referencing old table as old_rows new table as new_rows
+for each statement execute function ledger.void_survivors();
+create or replace trigger settings_keep_time_zone
+before update of time_zone on ledger.settings
+for each row when (old.time_zone is distinct from new.time_zone)
+execute function ledger.keep_time_zone();
+create or replace trigger electricity_readings_sync_inserts
+after insert on public.electricity_readings
+referencing new table as new_rows
+for each statement execute function ledger.sync_inserts();
+create or replace trigger electricity_readings_sync_updates
+after update on public.electricity_readings
+referencing old table as old_rows new table as new_rows
+for each statement execute function ledger.sync_updates();
+create or replace trigger electricity_readings_sync_deletes
+after delete on public.electricity_readings
+referencing old table as old_rows
+for each statement execute function ledger.sync_deletes();
