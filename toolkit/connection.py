@@ -13,17 +13,16 @@ from toolkit.errors import OperationalError, UsageError
 CONNECT_TIMEOUT_SECONDS = 10
 TRANSACTION_POOLER_PORT = "6543"
 HIDDEN = "***"
+_SHORTEST_SECRET = 3  # shorter ones would only make the rest unreadable
 
-# A password may hold '@' and '/', so the part before the host is taken greedily up to
-# the last '@' of the word: hiding too much is fine, too little is not.
-_URL_SECRET = re.compile(
-    r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*):(?P<secret>[^\s\"']*)@", re.I
-)
+# A password may hold anything but white space, so it is taken greedily up to the last '@'
+# of the word: hiding too much is fine, too little is not.
+_URL_SECRET = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
 _KEY_VALUE = re.compile(
-    r"(?P<head>\b(?:PG|ssl|scram_client_|scram_server_)?(?:password|passwd|key|secret|token)"
+    r"(?P<head>\b[\w-]*(?:passw(?:or)?d|secret|api_?key|role_key|anon_key|access_token)"
     r"[\"']?\s*[=:]\s*)"
-    r"(?P<secret>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&,;}]+)",
-    re.I,
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&,;}]+)",
+    re.IGNORECASE,
 )
 _JSON_WEB_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _SUPABASE_KEY = re.compile(r"\b(?:sb_secret|sbp|sb_publishable)_[\w-]+")
@@ -85,8 +84,8 @@ def parse(url: str) -> dict[str, str]:
     except (psycopg.ProgrammingError, UnicodeError):
         raise UsageError("the database URL cannot be parsed", next_step=next_step) from None
     parts = {key: str(value) for key, value in raw.items() if value is not None}
-    if any(mark in parts.get("host", "") for mark in "@:/") and not _is_host(parts["host"]):
-        raise UsageError("the database URL's host is no host name", next_step=next_step)
+    if _spills(url):
+        raise UsageError("the database URL has an '@' out of place", next_step=next_step)
     if not all(port.isdigit() and 0 < int(port) < 65536 for port in _ports(parts)):
         raise UsageError("the database URL's port is no port number", next_step=next_step)
     return parts
@@ -105,9 +104,13 @@ def redact(text: str) -> str:
     return _SUPABASE_KEY.sub(HIDDEN, text)
 
 
-def _is_host(host: str) -> bool:
-    """True for a socket's folder and for IPv6 addresses, which hold '/' or ':'."""
-    return host.startswith("/") or re.fullmatch(r"[0-9a-fA-F:.%]+", host) is not None
+def _spills(url: str) -> bool:
+    """Whether a password with a bare '@' or '/' has been taken for a host or a database."""
+    _, scheme, rest = url.partition("://")
+    if not scheme:
+        return False
+    authority, _, path = rest.partition("?")[0].partition("/")
+    return authority.count("@") > 1 or "@" in path
 
 
 def _ports(parts: dict[str, str]) -> list[str]:
@@ -177,8 +180,8 @@ def _refused(parts: dict[str, str], text: str) -> OperationalError:
         if re.search(pattern, text):
             return OperationalError(message.format(who=who), next_step=next_step)
     line = redact(" ".join(text.split()))
-    password = parts.get("password")
-    if password:
+    password = parts.get("password", "")
+    if len(password) >= _SHORTEST_SECRET:
         line = line.replace(password, HIDDEN)
     return OperationalError(
         f"no connection to {who}: {line}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from toolkit import settings
 from toolkit.errors import OperationalError
 
 UNPRIVILEGED_ID = 65534  # 'nobody' on every common system
+_REMOVE_TIMEOUT_SECONDS = 15.0
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -96,16 +100,25 @@ class Account:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder with all that is in it; one that is not there is fine."""
+    """Delete a folder with all that is in it; one that is not there is fine.
+
+    Tried again for a while when something appears in it meanwhile: the children of a
+    killed command (initdb, a backend) write until they notice that they are alone.
+    """
     if folder.is_symlink():
         folder.unlink()
         return
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise OperationalError(
-            f"{folder} cannot be removed: {error.strerror}",
-            next_step="check who owns it, remove it by hand, then try again",
-        ) from error
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
+            raise OperationalError(
+                f"{folder} cannot be removed: {error.strerror}",
+                next_step="check who owns it, remove it by hand, then try again",
+            ) from error

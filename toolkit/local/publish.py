@@ -13,11 +13,14 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from toolkit.errors import OperationalError
 from toolkit.local.account import Account, remove_tree
+
+_ABANDONED_AFTER_SECONDS = 3600.0
 
 
 def shared_base(account: Account) -> Path:
@@ -104,6 +107,7 @@ def _published(source: Path, fill: Callable[[Path], None]) -> Path:
     done = cache / key
     if done.is_dir():
         return done
+    _discard_unfinished(cache)
     building = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=cache))
     try:
         fill(building / "root")
@@ -121,6 +125,13 @@ def _published(source: Path, fill: Callable[[Path], None]) -> Path:
     finally:
         remove_tree(building)
     return done
+
+
+def _discard_unfinished(cache: Path) -> None:
+    """Remove copies that a killed command left; a young one may still be in the making."""
+    for path in cache.glob("*.*"):
+        if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_SECONDS:
+            remove_tree(path)
 
 
 def _extract(archive: Path, target: Path) -> None:
