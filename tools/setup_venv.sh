@@ -18,9 +18,11 @@ fits() {
   "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
-# The folder counts too: scripts in .venv hold its absolute path, so a moved checkout needs new ones.
+# The first line tells what is installed, the second where: programs in .venv hold its absolute
+# path, so a moved checkout needs a new one.
 fingerprint() {
-  { pwd -P; cat "$lock" pyproject.toml tools/setup_venv.sh; } | cksum
+  cat "$lock" pyproject.toml tools/setup_venv.sh | cksum
+  pwd -P
 }
 
 pick_python() {
@@ -42,15 +44,23 @@ pick_python() {
 }
 
 works() {
-  fits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1
+  [ ! -e "$unfinished" ] &&
+    { [ ! -e "$ready" ] || [ "$(tail -n 1 "$ready")" = "$(pwd -P)" ]; } &&
+    fits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1
+}
+
+# An interpreter that was named must be the one in .venv.
+agrees() {
+  ask='import sys; print(sys.version)'
+  [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -c "$ask" 2>&1)" = "$(.venv/bin/python -c "$ask")" ]
 }
 
 wanted=$(fingerprint)
-if [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] && fits .venv/bin/python; then
+if [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] && fits .venv/bin/python && agrees; then
   exit 0
 fi
 
-if [ -e "$unfinished" ] || ! works; then
+if ! works || ! agrees; then
   python=$(pick_python)
   echo "Making .venv with $("$python" --version); this takes about a minute" >&2
   rm -rf .venv
