@@ -40,7 +40,7 @@ begin
     raise exception 'meterledger: % has a shape that this rollout does not know: %',
       p_table, v_problems
       using errcode = 'ML001',
-        hint = 'Bring the columns to the expected types, or tell meterledger''s authors about '
+        detail = 'Next: Bring the columns to the expected types, or tell meterledger''s authors about '
           'this shape; nothing has been changed.';
   end if;
 end;
@@ -156,10 +156,14 @@ begin
     comment on function public.create_user_profile() is 'Gives each new user a profile';
     revoke all on function public.create_user_profile()
     from public, anon, authenticated, service_role;
-    drop trigger if exists create_user_profile on auth.users;
-    create trigger create_user_profile
-      after insert on auth.users
-      for each row execute function public.create_user_profile();
+    if not exists (
+      select from pg_trigger
+      where tgrelid = 'auth.users'::regclass and tgname = 'create_user_profile'
+    ) then
+      create trigger create_user_profile
+        after insert on auth.users
+        for each row execute function public.create_user_profile();
+    end if;
     insert into public.user_profiles (id) select id from auth.users on conflict (id) do nothing;
   end if;
 
@@ -216,7 +220,7 @@ begin
     and not exists (select from pg_timezone_names as z where z.name = new.time_zone)
   then
     raise exception 'meterledger: there is no time zone named %', new.time_zone
-      using errcode = '22023', hint = 'Use a name such as Asia/Jakarta, see pg_timezone_names.';
+      using errcode = '22023', detail = 'Next: Use a name such as Asia/Jakarta, see pg_timezone_names.';
   end if;
   new.changed_at := now();
   return new;

@@ -45,7 +45,7 @@ begin
     raise exception 'meterledger: other objects read columns of token_events whose limits must go: %',
       v_list
       using errcode = 'ML001',
-        hint = 'Drop them, push, and create them again; nothing has been changed.';
+        detail = 'Next: Drop them, push, and create them again; nothing has been changed.';
   end if;
 
   select string_agg(x.id::text, ', ')
@@ -61,7 +61,7 @@ begin
   if v_list is not null then
     raise exception 'meterledger: events with an amount or a date that is no finite number: %',
       v_list
-      using errcode = 'ML003', hint = 'Correct or void them, then push again.';
+      using errcode = 'ML003', detail = 'Next: Correct or void them, then push again.';
   end if;
 end;
 $$;

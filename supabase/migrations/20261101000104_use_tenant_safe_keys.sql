@@ -37,7 +37,7 @@ begin
   if v_list is not null then
     raise exception 'meterledger: void_of_event points at no event of the same user: %', v_list
       using errcode = 'ML003',
-        hint = 'Set void_of_event to null on these rows, or correct it, then push again.';
+        detail = 'Next: Set void_of_event to null on these rows, or correct it, then push again.';
   end if;
 
   -- Whatever else hangs on a key of id alone must be looked at by a person.
@@ -73,7 +73,7 @@ begin
   if v_list is not null then
     raise exception 'meterledger: other objects depend on the old key of id alone: %', v_list
       using errcode = 'ML001',
-        hint = 'Drop them and push again; afterwards foreign keys must be (user_id, …) → (user_id, id).';
+        detail = 'Next: Drop them and push again; afterwards foreign keys must be (user_id, …) → (user_id, id).';
   end if;
 end;
 $$;

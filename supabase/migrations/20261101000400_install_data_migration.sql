@@ -611,7 +611,7 @@ begin
   from ledger.migration_problems() as p;
   if v_problems is not null then
     raise exception 'meterledger: the data migration cannot start: %', v_problems
-      using errcode = 'ML002', hint = v_steps;
+      using errcode = 'ML002', detail = 'Next: ' || v_steps;
   end if;
 
   insert into ledger.migration_runs (kind, settings)
@@ -649,7 +649,7 @@ begin
   if v_count > 0 then
     raise exception 'meterledger: % readings do not come back as they were: %', v_count, v_list
       using errcode = 'ML004',
-        hint = 'Nothing was migrated by this transaction. Report it as a defect, with these rows.';
+        detail = 'Next: Nothing was migrated by this transaction. Report it as a defect, with these rows.';
   end if;
 
   update ledger.migration_runs as m
@@ -914,18 +914,24 @@ language plpgsql
 security definer -- reads ledger.merges
 set search_path = ''
 as $$
+declare
+  v_void record;
 begin
   -- A client that holds a merged event's id and voids it means the fact.
-  update public.token_events as s
-  set is_voided = true, voided_at = coalesce(n.voided_at, now()), voided_by = n.voided_by,
-    voided_reason = n.voided_reason
-  from new_rows as n
-  inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
-  inner join ledger.merges as g on g.user_id = n.user_id and g.event_id = n.id
-  where o.is_voided and n.is_voided
-    and (n.voided_at, n.voided_by, n.voided_reason)
-    is distinct from (o.voided_at, o.voided_by, o.voided_reason)
-    and s.user_id = g.user_id and s.id = g.survivor_id and not s.is_voided;
+  for v_void in
+    select g.user_id, g.survivor_id, n.voided_at, n.voided_by, n.voided_reason
+    from new_rows as n
+    inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
+    inner join ledger.merges as g on g.user_id = n.user_id and g.event_id = n.id
+    where o.is_voided and n.is_voided
+      and (n.voided_at, n.voided_by, n.voided_reason)
+      is distinct from (o.voided_at, o.voided_by, o.voided_reason)
+  loop
+    update public.token_events as s
+    set is_voided = true, voided_at = coalesce(v_void.voided_at, now()),
+      voided_by = v_void.voided_by, voided_reason = v_void.voided_reason
+    where s.user_id = v_void.user_id and s.id = v_void.survivor_id and not s.is_voided;
+  end loop;
   return null;
 end;
 $$;
@@ -942,7 +948,7 @@ begin
   if exists (select from ledger.migrated_readings) then
     raise exception 'meterledger: readings were migrated by the days of %, so it cannot become %',
       old.time_zone, coalesce(new.time_zone, 'unset')
-      using errcode = 'ML002', hint = 'Undo the data migration first: select ledger.undo_data_migration();';
+      using errcode = 'ML002', detail = 'Next: Undo the data migration first: select ledger.undo_data_migration();';
   end if;
   return new;
 end;

@@ -1,0 +1,214 @@
+"""Applies the phases with the real Supabase CLI: `supabase db push` on a copy of the files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from toolkit import settings
+from toolkit.connection import parse, redact
+from toolkit.errors import OperationalError, UsageError
+from toolkit.resources import supabase_folder
+from toolkit.rollout.phases import Phase, phases
+
+_APPLYING = re.compile(r"Applying migration (?P<file>\S+?\.sql)")
+_NO_WAITING_ON_THE_NETWORK = {
+    "SUPABASE_TELEMETRY_DISABLED": "1",
+    "SUPABASE_NO_UPDATE_NOTIFIER": "1",
+    "DO_NOT_TRACK": "1",
+}
+_LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What one push did.
+
+    Attributes:
+        applied: names of the files that it applied; empty when there was nothing to do.
+        seconds: how long it took.
+    """
+
+    applied: tuple[str, ...]
+    seconds: float
+
+
+def find_cli(folder: Path | None = None) -> Path:
+    """The Supabase CLI: METERLEDGER_SUPABASE_CLI, this folder's node_modules, or PATH.
+
+    Raises:
+        UsageError: METERLEDGER_SUPABASE_CLI names no program.
+        OperationalError: there is none.
+    """
+    named = settings.variable("METERLEDGER_SUPABASE_CLI")
+    if named is not None:
+        found = shutil.which(named)
+        if found is None:
+            raise UsageError(
+                "METERLEDGER_SUPABASE_CLI names no program",
+                next_step="name the supabase executable, or unset the variable",
+            )
+        return Path(found)
+    here = folder if folder is not None else Path.cwd()
+    checkout = supabase_folder().parent
+    for place in (here, checkout):
+        local = place / "node_modules" / ".bin" / "supabase"
+        if local.exists():
+            return local.absolute()
+    on_path = shutil.which("supabase")
+    if on_path is not None:
+        return Path(on_path)
+    raise OperationalError(
+        "the Supabase CLI is not installed",
+        next_step="in a checkout: make demo (needs node and npm); elsewhere: npm install supabase",
+    )
+
+
+def push(
+    database_url: str,
+    *,
+    time_zone: str | None = None,
+    defer_backfill: bool = False,
+    through: str | None = None,
+    on_phase: Callable[[str], None] | None = None,
+) -> PushReport:
+    """Apply the phases that the database has not had yet; each file is one transaction.
+
+    Args:
+        database_url: a direct or session connection, as the owner.
+        time_zone: the app's zone, confirmed by the operator, for example Asia/Jakarta.
+        defer_backfill: phase 4 installs its functions and leaves the data alone.
+        through: the last version to apply; all of them if left out.
+        on_phase: called with each file's name when it begins.
+
+    Raises:
+        UsageError: the URL cannot be parsed.
+        OperationalError: no CLI, no connection, or a phase that raised; what had been
+            applied before it stays applied.
+    """
+    cli = find_cli()
+    started = time.monotonic()
+    wanted = [phase for phase in phases() if through is None or phase.version <= through]
+    url, password = _without_password(database_url)
+    environment = settings.child_environment(
+        {
+            **_NO_WAITING_ON_THE_NETWORK,
+            **({"PGPASSWORD": password} if password else {}),
+            "PGOPTIONS": _options(time_zone, defer_backfill),
+        }
+    )
+    with _project(wanted) as folder:
+        command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
+        command += ["--yes", "--output-format", "json"]
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        applied, output, errors = _follow(process, on_phase)
+    if process.returncode != 0:
+        raise _explain(output, errors, applied)
+    return PushReport(tuple(applied), time.monotonic() - started)
+
+
+def _without_password(database_url: str) -> tuple[str, str | None]:
+    """The URL for the process list, where everybody can read it, and the secret apart."""
+    parts = parse(database_url)
+    password = parts.pop("password", None)
+    user = quote(parts.pop("user", "postgres"), safe="")
+    host = parts.pop("host", "localhost")
+    if ":" in host:
+        host = f"[{host}]"
+    port = parts.pop("port", "5432")
+    database = quote(parts.pop("dbname", "postgres"), safe="")
+    rest = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(parts.items()))
+    return f"postgresql://{user}@{host}:{port}/{database}" + (f"?{rest}" if rest else ""), password
+
+
+def _options(time_zone: str | None, defer_backfill: bool) -> str:
+    options = []
+    if time_zone is not None:
+        options.append(f"-c ledger.time_zone={time_zone.replace(' ', chr(92) + ' ')}")
+    if defer_backfill:
+        options.append("-c ledger.defer_backfill=on")
+    return " ".join(options)
+
+
+@contextmanager
+def _project(wanted: list[Phase]) -> Iterator[Path]:
+    """A folder for the CLI to work in; it writes beside what it reads."""
+    with tempfile.TemporaryDirectory(prefix="meterledger-push-") as name:
+        folder = Path(name)
+        migrations = folder / "supabase" / "migrations"
+        migrations.mkdir(parents=True)
+        shutil.copy(supabase_folder() / "config.toml", folder / "supabase")
+        for phase in wanted:
+            shutil.copy(phase.migration, migrations)
+        yield folder
+
+
+def _follow(
+    process: subprocess.Popen[str], on_phase: Callable[[str], None] | None
+) -> tuple[list[str], str, str]:
+    """Read what the CLI says while it works; its answer is one JSON object on stdout."""
+    applied: list[str] = []
+    lines: list[str] = []
+    assert process.stderr is not None
+    assert process.stdout is not None
+    try:
+        for line in process.stderr:
+            lines.append(line.rstrip())
+            match = _APPLYING.search(line)
+            if match is not None:
+                applied.append(match["file"].removesuffix(".sql"))
+                if on_phase is not None:
+                    on_phase(applied[-1])
+        output = process.stdout.read()
+        process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return applied, output, "\n".join(lines)
+
+
+def _explain(output: str, errors: str, applied: list[str]) -> OperationalError:
+    """Our words for the CLI's failure: the phase, the server's message and hint."""
+    answer = _json(output) or _json(errors)
+    error = answer.get("error", answer)
+    error = error if isinstance(error, dict) else {"message": str(error)}
+    text = redact(str(error.get("message") or error.get("detail") or errors or output))
+    message = next(iter(text.strip().splitlines()), "it gave no reason")
+    # The CLI shows a server's DETAIL and not its HINT, so our own errors say there what to do.
+    advice = re.search(r"^Next: (?P<step>.+)$", text, re.M)
+    where = f"phase {applied[-1]} failed: " if applied else "supabase db push failed: "
+    return OperationalError(
+        where + re.sub(r"^ERROR:\s*(meterledger: )?", "", message),
+        next_step=advice["step"] if advice else "mend the cause and run the same command again",
+        details=tuple(redact(errors).splitlines()[-_LAST_LINES:]),
+    )
+
+
+def _json(text: str) -> dict[str, Any]:
+    for line in reversed(text.strip().splitlines()):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}

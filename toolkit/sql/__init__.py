@@ -1,0 +1,1 @@
+"""One SQL statement a file, loaded by toolkit.resources.statement()."""
