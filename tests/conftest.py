@@ -12,6 +12,7 @@ import pytest
 from tests.support import skips
 from tests.support.database import Database
 from tests.support.servers import (
+    MAJORS,
     Databases,
     MakeDatabase,
     NoBinariesError,
@@ -59,6 +60,12 @@ def server(databases: Callable[[int], Databases]) -> Server:
 def server15(databases: Callable[[int], Databases]) -> Server:
     """This worker's server of PostgreSQL 15."""
     return databases(15).server
+
+
+@pytest.fixture(params=MAJORS, ids=lambda number: f"pg{number}")
+def major(request: pytest.FixtureRequest) -> int:
+    """Runs a test once on each supported version; hand it to make_database(major=...)."""
+    return int(request.param)
 
 
 @pytest.fixture
