@@ -23,7 +23,8 @@ SHAPE = """
 select 'role ' || rolname, to_jsonb(roles) - 'oid' - 'rolpassword'
 from pg_catalog.pg_roles as roles where rolname not like 'pg\\_%'
 union all
-select 'member ' || roleid::regrole::text || ' of ' || member::regrole::text, to_jsonb(members) - 'oid'
+select 'member ' || roleid::regrole::text || ' of ' || member::regrole::text,
+  to_jsonb(members) - 'oid'
 from pg_catalog.pg_auth_members as members
 union all
 select 'schema ' || nspname, to_jsonb(schemas) from pg_catalog.pg_namespace as schemas

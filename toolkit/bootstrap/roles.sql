@@ -28,7 +28,9 @@ begin
 end
 $roles$;
 
-grant anon, authenticated, service_role to authenticator;
+grant anon to authenticator;
+grant authenticated to authenticator;
+grant service_role to authenticator;
 
 -- From 16 on, createrole alone no longer gives rights over other roles, so Supabase grants
 -- them to postgres with every option; before, plain membership does.
