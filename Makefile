@@ -63,7 +63,8 @@ lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--up
 
 .PHONY: clean
 clean: ## stop the local server; remove .venv, node_modules, local databases, caches, builds
-	if [ -d .meterledger ] && [ -x $(BIN)/meterledger ]; then $(BIN)/meterledger local stop; fi
+	@# A server that cannot be stopped ends by itself once its data folder is gone.
+	if [ -d .meterledger ] && [ -x $(BIN)/meterledger ]; then $(BIN)/meterledger local stop || :; fi
 	rm -rf .meterledger .venv node_modules build dist supabase/.temp supabase/.branches
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
