@@ -95,9 +95,10 @@ def roll_back(connection: psycopg.Connection[TupleRow], phase: Phase) -> None:
             connection.execute(script.encode())
             _forget(connection, phase)
     except psycopg.Error as error:
+        detail = error.diag.message_detail or ""
         raise FindingsError(
             f"phase {phase.name} was not rolled back: {error.diag.message_primary or error}",
-            next_step=error.diag.message_hint or "roll back the later phases first",
+            next_step=detail.removeprefix("Next: ") or "roll back the later phases first",
         ) from error
 
 

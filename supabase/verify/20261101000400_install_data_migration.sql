@@ -1,0 +1,24 @@
+-- Verifies: migrations/20261101000400_install_data_migration.sql; raises ML005 unless it holds.
+do $$
+declare
+  v_list text;
+begin
+  select string_agg(p.problem, '; ') into v_list
+  from ledger.migration_problems() as p
+  where p.problem not like '%time zone is not confirmed%';
+  if v_list is not null then
+    raise exception '%', v_list
+      using errcode = 'ML005', hint = 'select * from ledger.migration_problems();';
+  end if;
+  select string_agg(n.name, ', ') into v_list
+  from unnest(array[
+    'electricity_readings_sync_inserts', 'electricity_readings_sync_updates',
+    'electricity_readings_sync_deletes', 'token_events_void_survivors', 'settings_keep_time_zone'
+  ]) as n (name)
+  where not exists (select from pg_trigger as t where t.tgname = n.name and t.tgenabled = 'O');
+  if v_list is not null then
+    raise exception 'triggers are missing or switched off: %', v_list
+      using errcode = 'ML005', hint = 'Push the migrations again, or enable the triggers.';
+  end if;
+end;
+$$;
