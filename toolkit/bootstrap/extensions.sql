@@ -13,9 +13,17 @@ declare
   wanted text;
 begin
   foreach wanted in array array['pgcrypto', 'uuid-ossp'] loop
-    if exists (select from pg_catalog.pg_available_extensions where name = wanted) then
+    continue when not exists (
+      select from pg_catalog.pg_available_extensions where name = wanted
+    );
+    begin
       execute format('create extension if not exists %I with schema extensions', wanted);
-    end if;
+    exception
+      -- One packaged server lists uuid-ossp without the library that it needs; the code of
+      -- a failed load is whatever the system's loader left behind.
+      when others then
+        raise warning 'extension % is listed and cannot be loaded: %', wanted, sqlerrm;
+    end;
   end loop;
 
   if to_regprocedure('extensions.uuid_generate_v4()') is null then

@@ -95,8 +95,14 @@ class Account:
         if folder.is_dir():
             return
         self.make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o711 if self.switches else 0o700)
+        try:
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o711 if self.switches else 0o700)
+        except OSError as error:
+            raise OperationalError(
+                f"{folder} cannot be made: {error.strerror}",
+                next_step="check the folder above it, or name another in METERLEDGER_HOME",
+            ) from error
 
 
 def remove_tree(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -98,9 +98,11 @@ def create_cluster(
         OperationalError: initdb failed; nothing is left behind.
     """
     discard_unfinished(work)
-    building = _owned_folder(work, account)
-    secret = _password_file(work, account, password)
+    # Named before they are made, so that an interruption at any point cleans up after them.
+    building = work / f"{_BUILDING}{secrets.token_hex(8)}"
+    secret = work / f"{_PWFILE}{secrets.token_hex(8)}"
     try:
+        _make_owned(building, secret, account, password)
         # The same text order on every machine, and lower() that knows more than ASCII
         # where the version can do that without the system's locales.
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
@@ -182,21 +184,17 @@ def explain(what: str, output: str) -> OperationalError:
     )
 
 
-def _owned_folder(work: Path, account: Account) -> Path:
+def _make_owned(building: Path, secret: Path, account: Account, password: str) -> None:
+    """Make the folder for initdb and the file it reads the password from, both private."""
     try:
-        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=work))
+        building.mkdir(mode=0o700)
+        account.own(building)
+        descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(password + "\n")
+        account.own(secret)
     except OSError as error:
         raise OperationalError(
-            f"nothing can be written to {work}: {error.strerror}",
+            f"nothing can be written to {building.parent}: {error.strerror}",
             next_step="check the disk's free space and the folder's owner, then try again",
         ) from error
-    account.own(building)
-    return building
-
-
-def _password_file(work: Path, account: Account, password: str) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=_PWFILE, dir=work)  # mode 0600
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(password + "\n")
-    account.own(Path(name))
-    return Path(name)

@@ -14,6 +14,7 @@ import stat
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def _published(source: Path, fill: Callable[[Path], None]) -> Path:
             # Another command published the same programs meanwhile.
             if not done.is_dir():
                 raise
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise OperationalError(
             f"PostgreSQL's programs cannot be put into {cache}: {error}",
             next_step="free some space there (about 60 MB is needed), or reinstall the package",

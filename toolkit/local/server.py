@@ -244,6 +244,8 @@ class Server:
         if state.ready:
             return
         with connect(self.admin_url()) as connection:
+            # The state will say that this is done, so a killed server must not forget it.
+            connection.execute("set local synchronous_commit = on")
             bootstrap(connection)
             for role in _PASSWORD_ROLES:
                 # Only its hash travels, so that no log of the server can hold the password.
