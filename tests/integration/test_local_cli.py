@@ -101,6 +101,16 @@ def test_reset_repairs_a_damaged_state(operator: Operator, home: Path) -> None:
     assert operator.types("status").startswith("running")
 
 
+def test_reset_repairs_a_data_folder_that_is_none(operator: Operator, home: Path) -> None:
+    (home / "data").mkdir()
+    (home / "data" / "something").write_text("")
+
+    assert "meterledger local reset" in operator.is_refused("start")[1]
+    assert operator.types("status").startswith("stopped")
+    operator.types("reset", "--yes")
+    assert operator.types("status").startswith("running")
+
+
 @pytest.mark.parametrize("words", [["url"], ["psql"], ["url", "--admin"]])
 def test_a_server_that_does_not_run_has_no_url(operator: Operator, words: list[str]) -> None:
     code, shown = operator.is_refused(*words)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import CHECKOUT, python
+from tests.support.processes import CHECKOUT, alive, python
 from tests.support.servers import binaries_of
 from toolkit.connection import connect
 from toolkit.errors import OperationalError
@@ -107,6 +107,19 @@ def test_destroying_a_server_outside_leaves_nothing_anywhere(local: Server) -> N
 
     assert not outside.exists()
     assert not local.home.exists()
+
+
+def test_data_outside_of_a_deleted_project_does_not_stand_in_the_way(local: Server) -> None:
+    local.start()
+    pid = local.status().pid
+    assert pid is not None
+    remove_tree(local.home)
+
+    assert not local.start().already_running
+
+    assert not alive(pid)
+    with connect(local.url()) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_a_look_at_a_server_that_is_not_there_makes_nothing(local: Server) -> None:

@@ -55,7 +55,7 @@ def status(as_json: AsJson = False) -> None:
     elif found.running:
         typer.echo(f"running: PostgreSQL {found.major} on 127.0.0.1:{found.port}")
     elif found.created:
-        typer.echo(f"stopped: PostgreSQL {found.major}, data in {found.data}")
+        typer.echo(f"stopped: PostgreSQL {found.major or '?'}, data in {found.data}")
     else:
         typer.echo("not made yet: meterledger local start makes it")
 

@@ -64,7 +64,7 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "install the system's PostgreSQL and name its folder in METERLEDGER_PG_BINDIR",
     ),
     (
-        r"invalid value for parameter \"(?:log_)?timezone\"|time zone .* not recognized",
+        r"(?i)invalid value for parameter \"(?:log_)?timezone\"|time zone .* not recognized",
         "this system has no time zone data",
         "install the system's package tzdata",
     ),

@@ -81,8 +81,9 @@ class Server:
         """
         self._account.make_folder(self.home)
         with locked(self.home):
-            work = work_folder(self.home, self._account)
             state = read_state(self.home)
+            self._forget_abandoned(state)
+            work = work_folder(self.home, self._account)
             found = process.find(work / DATA)
             if found is not None and found.ready and state is not None:
                 return self._resume(found, state, port)
@@ -132,7 +133,7 @@ class Server:
         return Status(
             running=found is not None and found.ready,
             created=data.is_dir(),
-            major=data_major(data),
+            major=_major_or_none(data),
             pid=found.pid if found else None,
             port=found.port if found else None,
             data=data,
@@ -259,6 +260,15 @@ class Server:
                 )
         write_state(self.home, replace(state, ready=True))
 
+    def _forget_abandoned(self, state: State | None) -> None:
+        """Drop data outside whose project was deleted, and the passwords for it too."""
+        if state is not None or (self.home / POINTER_FILE).exists():
+            return
+        for work in self._existing():
+            if work != self.home:
+                _stop(work / DATA)
+                remove_tree(work)
+
     def _existing(self) -> list[Path]:
         return existing_folders(self.home, self._account) if self.home.is_dir() else []
 
@@ -269,6 +279,14 @@ def _stop(data: Path) -> bool:
         return False
     process.stop(found, data)
     return True
+
+
+def _major_or_none(data: Path) -> int | None:
+    """The version for a look, which must not fail on what start() and reset repair."""
+    try:
+        return data_major(data)
+    except OperationalError:
+        return None
 
 
 def _known(port: int | None) -> int:
