@@ -205,12 +205,17 @@ comment on function ledger.take_turns(uuid[]) is
   'Makes writers of the same users wait for each other, in user order; statements after it see what '
   'the earlier writer did (READ COMMITTED) or fail with 40001 (stricter levels)';
 
+-- Plans are cached: one that was made while the tables were small must not meet them grown, nor one
+-- that was made for one row meet a hundred thousand. So the projector's functions are held to index
+-- look-ups.
 create or replace function ledger.project(p_spans ledger.span[])
 returns void
 language plpgsql
 volatile
 security definer -- the only writer of ledger.readings; computes from the events alone
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 begin
   insert into ledger.readings as r (
@@ -305,6 +310,7 @@ returns trigger
 language plpgsql
 security definer -- writes ledger.heads and ledger.readings
 set search_path = ''
+set enable_seqscan = off
 as $$
 declare
   v_new record;
@@ -396,6 +402,7 @@ language sql
 stable
 security definer -- called by the projector only
 set search_path = ''
+set enable_seqscan = off
 as $$
   with
   anchor as (
@@ -432,22 +439,30 @@ returns trigger
 language plpgsql
 security definer -- writes ledger.heads and ledger.readings
 set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_users uuid[];
 begin
-  -- Links and reasons move nothing; only what counts and what is shown does.
-  select array_agg(distinct n.user_id)
+  -- Links and reasons move nothing. Outside of maintenance an event changes by being voided, never
+  -- the other way, so the users whose number of voided events changed are those to recompute.
+  select array_agg(c.user_id)
   into v_users
-  from new_rows as n
-  inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
-  where (
-    n.is_voided, n.event_type, n.event_date, n.created_at, n.kwh_amount, n.observed_kwh,
-    n.token_cost, n.legacy_token_amount, n.notes, n.meter_photo_url, n.reading_id
-  ) is distinct from (
-    o.is_voided, o.event_type, o.event_date, o.created_at, o.kwh_amount, o.observed_kwh,
-    o.token_cost, o.legacy_token_amount, o.notes, o.meter_photo_url, o.reading_id
-  );
+  from (
+    select c.user_id
+    from (
+      select n.user_id, n.is_voided::int as voided from new_rows as n
+      union all
+      select o.user_id, -(o.is_voided::int) from old_rows as o
+    ) as c
+    group by c.user_id
+    having sum(c.voided) <> 0
+      or exists (
+        select from ledger.maintenance as m where m.xact_id = pg_current_xact_id_if_assigned()
+      )
+  ) as c;
   if v_users is null then
     return null;
   end if;
@@ -485,6 +500,9 @@ returns trigger
 language plpgsql
 security definer -- writes ledger.heads and ledger.readings
 set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_users uuid[];

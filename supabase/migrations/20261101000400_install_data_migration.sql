@@ -168,9 +168,17 @@ comment on view ledger.pending_readings is 'Legacy rows that are neither migrate
 
 -- Left for a person: an event that no reading absorbed, beside a reading that says almost the same.
 create or replace view ledger.near_matches with (security_invoker = true) as
-with leftover as materialized (
-  select e.*, (e.event_date at time zone (select ledger.time_zone()))::date as local_day
+with
+-- Each such event at its own day and at its neighbours', so that the join is one of equal days.
+leftover as materialized (
+  select
+    e.user_id, e.id, e.event_type, e.kwh_amount, c.local_day, d.days,
+    c.local_day + d.days as wanted_day
   from public.token_events as e
+  cross join lateral (
+    select (e.event_date at time zone (select ledger.time_zone()))::date as local_day
+  ) as c
+  cross join (values (-1), (0), (1)) as d (days)
   where not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
     and not exists (
       select from ledger.migrated_readings as l
@@ -188,11 +196,10 @@ select
   e.kwh_amount as event_kwh,
   m.kwh_amount as reading_kwh
 from leftover as e
-cross join (values (-1), (0), (1)) as d (days)
 inner join ledger.mapped_readings as m
-  on m.user_id = e.user_id and m.event_type = e.event_type and m.local_day = e.local_day + d.days
+  on m.user_id = e.user_id and m.event_type = e.event_type and m.local_day = e.wanted_day
 where m.reject_reason is null
-  and case d.days
+  and case e.days
     when 0 then abs(m.kwh_amount - e.kwh_amount) <= greatest(1, e.kwh_amount * 0.1)
     else m.kwh_amount = e.kwh_amount
   end;
@@ -269,6 +276,7 @@ language plpgsql
 volatile
 security definer -- clients' legacy writes reach it through the sync triggers
 set search_path = ''
+set plan_cache_mode = force_custom_plan -- one row or fifty thousand: the plans differ
 as $$
 declare
   v_users uuid[];
