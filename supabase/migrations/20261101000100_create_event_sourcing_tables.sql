@@ -27,20 +27,17 @@ begin
     "created_at": "timestamp with time zone"
   }');
 
-  select string_agg(distinct format('%s %s', k.kind, k.name), ', ')
+  -- Policies are replaced below, constraints and indexes follow their column.
+  select string_agg(distinct pg_describe_object(d.classid, d.objid, 0), ', ')
   into v_list
-  from (
-    select
-      case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
-      c.oid::regclass::text as name
-    from pg_depend as d
-    inner join pg_rewrite as r on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-    inner join pg_class as c on c.oid = r.ev_class
-    inner join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-    where d.refobjid = 'public.token_events'::regclass
-      and a.attname in ('kwh_amount', 'token_cost')
-      and a.atttypmod <> -1
-  ) as k;
+  from pg_depend as d
+  inner join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+  where d.refclassid = 'pg_class'::regclass and d.refobjid = 'public.token_events'::regclass
+    and a.attname in ('kwh_amount', 'token_cost') and a.atttypmod <> -1
+    and d.classid in (
+      'pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_attrdef'::regclass, 'pg_proc'::regclass
+    )
+    and not (d.classid = 'pg_attrdef'::regclass and a.atthasdef and a.attgenerated = '');
   if v_list is not null then
     raise exception 'meterledger: other objects read columns of token_events whose limits must go: %',
       v_list
@@ -48,20 +45,34 @@ begin
         detail = 'Next: Drop them, push, and create them again; nothing has been changed.';
   end if;
 
-  select string_agg(x.id::text, ', ')
+  select string_agg(format('%s %s (%s)', x.event_type, x.id, x.problem), ', ')
+    || case when count(*) = 20 then ' and more' else '' end
   into v_list
   from (
-    select e.id
+    select e.user_id, e.id, e.event_type, p.problem
     from public.token_events as e
-    where not (abs(e.kwh_amount) < 1e12 and isfinite(e.event_date))
-      and e.is_voided is not true
+    cross join lateral (
+      select case
+        when not abs(e.kwh_amount) < 1e12 then 'kwh_amount out of range'
+        when not abs(e.token_cost) < 1e12 then 'token_cost out of range'
+        when not e.event_date between '4713-01-03 00:00+00 BC' and '294276-12-29 00:00+00'
+        then 'event_date out of range'
+        when e.event_type = 'TOPUP' and e.kwh_amount <= 0 then 'a top-up of nothing'
+        when e.event_type = 'METER_READING' and e.kwh_amount < 0 then 'a meter below zero'
+        when e.event_type = 'VOID' and e.kwh_amount <> 0 then 'a void that has an amount'
+        when e.event_type not in ('TOPUP', 'METER_READING', 'ADJUSTMENT', 'VOID')
+        then 'unknown event_type'
+      end as problem
+    ) as p
+    where e.is_voided is not true and p.problem is not null
     order by e.user_id, e.id
     limit 20
   ) as x;
   if v_list is not null then
-    raise exception 'meterledger: events with an amount or a date that is no finite number: %',
-      v_list
-      using errcode = 'ML003', detail = 'Next: Correct or void them, then push again.';
+    raise exception 'meterledger: events that cannot be true: %', v_list
+      using errcode = 'ML003',
+        detail = 'Next: Correct them, or void them: update public.token_events set is_voided = '
+          'true, voided_reason = ''cannot be true'' where id = …; then push again.';
   end if;
 end;
 $$;
@@ -104,95 +115,6 @@ comment on column public.token_events.idempotency_key is
   'Chosen by the client, unique per user: a repeated write is recognised by it';
 comment on column public.token_events.legacy_token_amount is
   'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
-
--- Fill what a dual-write table left null, then hold it.
-update public.token_events set is_voided = false where is_voided is null;
-update public.token_events set created_at = event_date where created_at is null;
-alter table public.token_events
-  alter column id set default gen_random_uuid(),
-  alter column is_voided set default false,
-  alter column is_voided set not null,
-  alter column created_at set default now(),
-  alter column created_at set not null;
-
--- Only where there are limits to lift: on a rerun the views of phase 3 read these columns.
-do $$
-declare
-  v_column text;
-begin
-  for v_column in
-    select a.attname from pg_attribute as a
-    where a.attrelid = 'public.token_events'::regclass
-      and a.attname in ('kwh_amount', 'token_cost') and a.atttypmod <> -1
-  loop
-    execute format('alter table public.token_events alter column %I type numeric', v_column);
-  end loop;
-end;
-$$;
-
--- A voided event may hold anything: it no longer counts. Old rows are checked where they pass.
-alter table public.token_events
-  drop constraint if exists token_events_known_type,
-  drop constraint if exists token_events_finite,
-  drop constraint if exists token_events_amount_by_type,
-  drop constraint if exists token_events_observed_kwh,
-  drop constraint if exists token_events_idempotency_key_length;
-alter table public.token_events
-  add constraint token_events_known_type
-  check (event_type in ('TOPUP', 'METER_READING', 'ADJUSTMENT', 'VOID')) not valid,
-  add constraint token_events_finite
-  check (
-    is_voided
-    or (abs(kwh_amount) < 1e12 and isfinite(event_date)
-      and (token_cost is null or abs(token_cost) < 1e12)
-      and (legacy_token_amount is null or abs(legacy_token_amount) < 1e12))
-  ) not valid,
-  add constraint token_events_amount_by_type
-  check (
-    is_voided
-    or case event_type
-      when 'TOPUP' then kwh_amount > 0
-      when 'METER_READING' then kwh_amount >= 0
-      when 'VOID' then kwh_amount = 0
-      else true
-    end
-  ) not valid,
-  add constraint token_events_observed_kwh
-  check (
-    observed_kwh is null
-    or (event_type in ('TOPUP', 'ADJUSTMENT') and observed_kwh >= 0 and observed_kwh < 1e12)
-  ) not valid,
-  add constraint token_events_idempotency_key_length
-  check (length(idempotency_key) between 1 and 200) not valid;
-
--- One VOID event a target. A dual-write app may have written several: the later ones, which never
--- counted, are marked as void and named, so that the rule can be an index.
-with ranked as (
-  select
-    v.user_id,
-    v.id,
-    first_value(v.id) over earlier as first_id
-  from public.token_events as v
-  where v.event_type = 'VOID' and not v.is_voided and v.void_of_event is not null
-  window earlier as (
-    partition by v.user_id, v.void_of_event order by v.event_date, v.created_at, v.id
-  )
-)
-
-update public.token_events as v
-set is_voided = true, voided_at = now(), voided_reason = 'repeats void ' || ranked.first_id
-from ranked
-where v.user_id = ranked.user_id and v.id = ranked.id and ranked.id <> ranked.first_id;
-
-create unique index if not exists token_events_one_void_a_target
-on public.token_events (user_id, void_of_event)
-where event_type = 'VOID' and not is_voided and void_of_event is not null;
-create unique index if not exists token_events_idempotency_key
-on public.token_events (user_id, idempotency_key)
-where idempotency_key is not null;
-create index if not exists token_events_void_of_event
-on public.token_events (user_id, void_of_event)
-where void_of_event is not null;
 
 create table if not exists public.recalculation_batches (
   id uuid not null default gen_random_uuid(),
@@ -259,6 +181,96 @@ begin
   end loop;
 end;
 $$;
+
+-- Fill what a dual-write table left null, then hold it.
+update public.token_events set is_voided = false where is_voided is null;
+update public.token_events set created_at = event_date where created_at is null;
+alter table public.token_events
+  alter column id set default gen_random_uuid(),
+  alter column is_voided set default false,
+  alter column is_voided set not null,
+  alter column created_at set default now(),
+  alter column created_at set not null;
+
+-- Only where there are limits to lift: on a rerun the views of phase 3 read these columns.
+do $$
+declare
+  v_column text;
+begin
+  for v_column in
+    select a.attname from pg_attribute as a
+    where a.attrelid = 'public.token_events'::regclass
+      and a.attname in ('kwh_amount', 'token_cost') and a.atttypmod <> -1
+  loop
+    execute format('alter table public.token_events alter column %I type numeric', v_column);
+  end loop;
+end;
+$$;
+
+-- A voided event may hold anything: it no longer counts. Old rows are checked where they pass.
+alter table public.token_events
+  drop constraint if exists token_events_known_type,
+  drop constraint if exists token_events_finite,
+  drop constraint if exists token_events_amount_by_type,
+  drop constraint if exists token_events_observed_kwh,
+  drop constraint if exists token_events_idempotency_key_length;
+alter table public.token_events
+  add constraint token_events_known_type
+  check (event_type in ('TOPUP', 'METER_READING', 'ADJUSTMENT', 'VOID')) not valid,
+  add constraint token_events_finite
+  check (
+    is_voided
+    or (abs(kwh_amount) < 1e12
+      and event_date between '4713-01-03 00:00+00 BC' and '294276-12-29 00:00+00'
+      and (token_cost is null or abs(token_cost) < 1e12)
+      and (legacy_token_amount is null or abs(legacy_token_amount) < 1e12))
+  ) not valid,
+  add constraint token_events_amount_by_type
+  check (
+    is_voided
+    or case event_type
+      when 'TOPUP' then kwh_amount > 0
+      when 'METER_READING' then kwh_amount >= 0
+      when 'VOID' then kwh_amount = 0
+      else true
+    end
+  ) not valid,
+  add constraint token_events_observed_kwh
+  check (
+    observed_kwh is null
+    or (event_type in ('TOPUP', 'ADJUSTMENT') and observed_kwh >= 0 and observed_kwh < 1e12)
+  ) not valid,
+  add constraint token_events_idempotency_key_length
+  check (length(idempotency_key) between 1 and 200) not valid;
+
+-- One VOID event a target. A dual-write app may have written several: the later ones, which never
+-- counted, are marked as void and named, so that the rule can be an index.
+with ranked as (
+  select
+    v.user_id,
+    v.id,
+    first_value(v.id) over earlier as first_id
+  from public.token_events as v
+  where v.event_type = 'VOID' and not v.is_voided and v.void_of_event is not null
+  window earlier as (
+    partition by v.user_id, v.void_of_event order by v.event_date, v.created_at, v.id
+  )
+)
+
+update public.token_events as v
+set is_voided = true, voided_at = now(), voided_reason = 'repeats void ' || ranked.first_id
+from ranked
+where v.user_id = ranked.user_id and v.id = ranked.id and ranked.id <> ranked.first_id;
+
+create unique index if not exists token_events_one_void_a_target
+on public.token_events (user_id, void_of_event)
+where event_type = 'VOID' and not is_voided and void_of_event is not null;
+create unique index if not exists token_events_idempotency_key
+on public.token_events (user_id, idempotency_key)
+where idempotency_key is not null;
+create index if not exists token_events_void_of_event
+on public.token_events (user_id, void_of_event)
+where void_of_event is not null;
 
 create policy "Users see their own events" on public.token_events
 for select to authenticated using (user_id = (select auth.uid()));
@@ -388,7 +400,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  raise exception '%.% is the source of truth and is never truncated', tg_table_schema, tg_table_name
+  raise exception '%.% is never truncated', tg_table_schema, tg_table_name
     using errcode = 'ML101', hint = 'To remove a user''s data, delete the user''s profile.';
 end;
 $$;

@@ -3,7 +3,8 @@
 --   recomputed from scratch, which audits the projection.
 -- Objects: public.electricity_readings_mv, public.electricity_readings_v,
 --   public.refresh_readings_mv(); ledger.heads, ledger.readings, ledger.refresh_log, ledger.span,
---   ledger.time_zone(), ledger.reading_date(), ledger.take_turns(), ledger.project(),
+--   ledger.time_zone(), ledger.reading_date(), ledger.take_turns(), ledger.take_own_turn(),
+--   ledger.project(), ledger.position_before(),
 --   ledger.project_inserts(), ledger.project_updates(), ledger.project_deletes(),
 --   ledger.project_everything(), ledger.erase_user(), ledger.apply_time_zone(); their triggers
 -- Locks: the fills run beside readers and writers; then share row exclusive on token_events for
@@ -197,8 +198,16 @@ volatile
 security definer -- writes ledger.heads for every writer
 set search_path = ''
 as $$
+  -- The profile first, as its deletion does: so neither waits for the other in a ring.
+  with present as materialized (
+    select p.id
+    from public.user_profiles as p
+    where p.id = any (p_users)
+    order by p.id
+    for key share
+  )
   insert into ledger.heads as h (user_id)
-  select distinct u.user_id from unnest(p_users) as u (user_id) order by u.user_id
+  select p.id from present as p order by p.id
   on conflict (user_id) do update set version = h.version + 1, changed_at = clock_timestamp();
 $$;
 comment on function ledger.take_turns(uuid[]) is
@@ -495,6 +504,26 @@ $$;
 comment on function ledger.project_updates() is
   'After an update of token_events (a void): brings the projection up to date';
 
+-- A client's update locks event rows before it could take its turn; a legacy write of the same user
+-- takes its turn first. So the client's turn comes before its rows.
+create or replace function ledger.take_own_turn()
+returns trigger
+language plpgsql
+security definer -- writes ledger.heads
+set search_path = ''
+as $$
+declare
+  v_user_id uuid := auth.uid();
+begin
+  if v_user_id is not null then
+    perform ledger.take_turns(array[v_user_id]);
+  end if;
+  return null;
+end;
+$$;
+comment on function ledger.take_own_turn() is
+  'Before a signed-in user''s update of token_events: takes the user''s turn, so that no ring forms';
+
 create or replace function ledger.project_deletes()
 returns trigger
 language plpgsql
@@ -686,6 +715,9 @@ begin
   end if;
 
   lock table public.token_events in share row exclusive mode;
+  create or replace trigger token_events_take_own_turn
+  before update on public.token_events
+  for each statement execute function ledger.take_own_turn();
   create or replace trigger token_events_project_inserts
   after insert on public.token_events
   referencing new table as new_rows

@@ -39,6 +39,7 @@ create table if not exists ledger.migrated_readings (
   run_id bigint,
   completed boolean not null default false,
   superseded boolean not null default false,
+  sync_voided boolean not null default false,
   primary key (user_id, reading_id, event_id)
 );
 comment on table ledger.migrated_readings is
@@ -47,6 +48,8 @@ comment on column ledger.migrated_readings.completed is
   'The event was there already under the reading''s id and was completed, not made';
 comment on column ledger.migrated_readings.superseded is
   'The legacy row changed or went since; a later entry or none stands for it';
+comment on column ledger.migrated_readings.sync_voided is
+  'The forward sync voided the event then; a client''s void leaves this false';
 
 create table if not exists ledger.migration_rejects (
   reading_id uuid primary key,
@@ -101,7 +104,7 @@ from public, anon, authenticated, service_role;
 do $do$
 declare
   v_instant text := 'r.date';
-  v_sound text := 'isfinite(r.date)';
+  v_sound text := 'r.date between ''4713-01-03 00:00+00 BC'' and ''294276-12-29 00:00+00''';
 begin
   if (
     select a.atttypid = 'date'::regtype from pg_attribute as a
@@ -225,7 +228,7 @@ begin
   insert into ledger.amended_events (user_id, event_id, reason, before, run_id)
   select
     e.user_id, e.id, case when l.completed then 'completed' else 'displaced' end,
-    to_jsonb(e), p_run_id
+    to_jsonb(e) || jsonb_build_object('had_metadata', e.metadata is not null), p_run_id
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
@@ -252,9 +255,10 @@ begin
       || '{"migrated_from": "electricity_readings"}'
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
-  inner join ledger.amended_events as a
-    on a.user_id = m.user_id and a.event_id = m.reading_id and a.reason = 'completed'
-  where e.user_id = a.user_id and e.id = a.event_id and not e.is_voided;
+  inner join ledger.migrated_readings as l
+    on l.user_id = m.user_id and l.reading_id = m.reading_id and l.event_id = m.reading_id
+      and l.completed and not l.superseded
+  where e.user_id = l.user_id and e.id = l.event_id and not e.is_voided;
 
   update public.token_events as e
   set reading_id = gen_random_uuid()
@@ -423,6 +427,14 @@ begin
     (select count(*) from namesakes)
   into v_migrated, v_completed, v_merged, v_namesakes;
 
+  if v_superseded is not null then
+    update ledger.merges as g
+    set survivor_id = l.event_id
+    from ledger.migrated_readings as l
+    where l.user_id = any (v_users) and l.reading_id = any (p_reading_ids) and not l.superseded
+      and g.user_id = l.user_id and g.survivor_id = any (v_superseded)
+      and g.reading_id = l.reading_id;
+  end if;
   if v_merged > 0 then
     update public.token_events as e
     set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || g.reading_id
@@ -442,7 +454,13 @@ begin
     set is_voided = true, voided_at = now(), voided_reason = 'reading changed'
     where v_superseded is not null
       and e.user_id = any (v_users) and e.id = any (v_superseded) and not e.is_voided
-    returning 1
+    returning e.user_id, e.id
+  ),
+  noted as (
+    update ledger.migrated_readings as l
+    set sync_voided = true
+    from voided as v
+    where l.user_id = v.user_id and l.reading_id = any (p_reading_ids) and l.event_id = v.id
   )
   insert into public.token_events (
     id, user_id, event_type, event_date, kwh_amount, token_cost, notes, meter_photo_url,
@@ -727,17 +745,38 @@ begin
   end if;
   insert into ledger.maintenance (purpose) values ('undo data migration');
 
-  -- What clients wrote about migrated events since is set aside, whole, and named.
-  with moved as (
+  -- What clients wrote about migrated events since is set aside, whole, and named: voids, voids of
+  -- those voids, and other events' references.
+  with recursive
+  doomed as (
+    select l.user_id, l.event_id as id from ledger.migrated_readings as l where not l.completed
+    union
+    select v.user_id, v.id
+    from doomed as d
+    inner join public.token_events as v
+      on v.user_id = d.user_id and v.void_of_event = d.id and v.event_type = 'VOID'
+  ),
+  cleared as (
+    update public.token_events as e
+    set void_of_event = null
+    from doomed as d
+    where e.user_id = d.user_id and e.void_of_event = d.id and e.event_type <> 'VOID'
+    returning e.user_id, e.id, d.id as target_id
+  ),
+  moved as (
     delete from public.token_events as v
-    using ledger.migrated_readings as l
-    where v.user_id = l.user_id and v.void_of_event = l.event_id and not l.completed
-      and v.event_type = 'VOID'
+    using doomed as d
+    where v.user_id = d.user_id and v.id = d.id and v.event_type = 'VOID'
     returning v.*
   )
   insert into ledger.set_aside (user_id, kind, reason, row_data)
   select m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, to_jsonb(m)
-  from moved as m;
+  from moved as m
+  union all
+  select
+    c.user_id, 'event reference', format('event %s refers to event %s', c.id, c.target_id),
+    jsonb_build_object('id', c.id, 'void_of_event', c.target_id)
+  from cleared as c;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('void_events_set_aside', v_count);
 
@@ -760,7 +799,7 @@ begin
   select e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e)
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where e.is_voided and not l.superseded and not l.completed;
+  where e.is_voided and not l.sync_voided and not l.completed;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
 
@@ -770,7 +809,7 @@ begin
     using ledger.migrated_readings as l, public.token_events as s
     where l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
       and s.user_id = g.user_id and s.id = g.survivor_id
-      and s.is_voided and not l.superseded
+      and s.is_voided and not l.sync_voided
     returning g.user_id, g.event_id, s.voided_at, s.voided_by, s.voided_reason
   )
   update public.token_events as e
@@ -792,10 +831,15 @@ begin
   v_counts := v_counts || jsonb_build_object('unmerged', v_count);
 
   update public.token_events as e
+  set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
+  from ledger.migrated_readings as l
+  where l.completed and l.sync_voided and e.user_id = l.user_id and e.id = l.event_id;
+
+  update public.token_events as e
   set event_date = b.event_date, observed_kwh = b.observed_kwh, token_cost = b.token_cost,
     legacy_token_amount = b.legacy_token_amount, notes = b.notes,
-    meter_photo_url = b.meter_photo_url, created_at = b.created_at, metadata = b.metadata,
-    reading_id = b.reading_id
+    meter_photo_url = b.meter_photo_url, created_at = b.created_at, reading_id = b.reading_id,
+    metadata = case when (a.before ->> 'had_metadata')::boolean then a.before -> 'metadata' end
   from ledger.amended_events as a
   cross join lateral jsonb_populate_record(null::public.token_events, a.before) as b
   where e.user_id = a.user_id and e.id = a.event_id;
@@ -870,9 +914,14 @@ begin
     return;
   end if;
   perform ledger.take_turns(v_users);
-  with gone as (
+  with
+  gone as (
     update ledger.migrated_readings as l
-    set superseded = true
+    set superseded = true,
+      sync_voided = exists (
+        select from public.token_events as e
+        where e.user_id = l.user_id and e.id = l.event_id and not e.is_voided
+      )
     where l.user_id = any (v_users) and l.reading_id = any (p_reading_ids) and not l.superseded
     returning l.user_id, l.event_id
   )
@@ -995,6 +1044,9 @@ create or replace trigger electricity_readings_sync_updates
 after update on public.electricity_readings
 referencing old table as old_rows new table as new_rows
 for each statement execute function ledger.sync_updates();
+create or replace trigger electricity_readings_refuse_truncate
+before truncate on public.electricity_readings
+for each statement execute function ledger.refuse_truncate();
 create or replace trigger electricity_readings_sync_deletes
 after delete on public.electricity_readings
 referencing old table as old_rows

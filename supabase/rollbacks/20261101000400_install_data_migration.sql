@@ -6,6 +6,7 @@ set local statement_timeout = 0;
 
 lock table public.electricity_readings, public.token_events in share row exclusive mode;
 select ledger.undo_data_migration();
+drop trigger if exists electricity_readings_refuse_truncate on public.electricity_readings;
 drop trigger if exists electricity_readings_sync_deletes on public.electricity_readings;
 drop trigger if exists electricity_readings_sync_updates on public.electricity_readings;
 drop trigger if exists electricity_readings_sync_inserts on public.electricity_readings;
