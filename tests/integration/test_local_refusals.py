@@ -17,7 +17,7 @@ SECRET = "hushed-and-long"
 def refusal(url: str) -> OperationalError:
     """The error, after making sure that nothing of it shows the password."""
     with pytest.raises(OperationalError) as refused:
-        connect(url, connect_timeout=5).close()
+        connect(url, connect_timeout=2).close()
     error = refused.value
     shown = "".join(traceback.format_exception(error)) + repr(error) + error.next_step
     assert SECRET not in shown

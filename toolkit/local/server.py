@@ -114,8 +114,9 @@ class Server:
                     (work / name).unlink(missing_ok=True)
                 if work != self.home:
                     remove_tree(work)
-            for name in (STATE_FILE, POINTER_FILE):
-                (self.home / name).unlink(missing_ok=True)
+            (self.home / POINTER_FILE).unlink(missing_ok=True)
+            for path in self.home.glob(f"{STATE_FILE}*"):
+                path.unlink(missing_ok=True)
         if not keep_folder:
             (self.home / LOCK_FILE).unlink(missing_ok=True)
             if not any(self.home.iterdir()):

@@ -69,12 +69,16 @@ def read_state(home: Path) -> State | None:
 def write_state(home: Path, state: State) -> None:
     """Replace the state in one step: a killed command leaves the old or the new one.
 
+    The caller holds the folder's lock.
+
     Raises:
         OperationalError: the disk is full or the folder is not writable.
     """
     text = json.dumps(asdict(state), indent=2) + "\n"
     temporary: Path | None = None
     try:
+        for left in home.glob(f"{STATE_FILE}.*"):  # by a command that was killed right here
+            left.unlink(missing_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f"{STATE_FILE}.", dir=home)  # mode 0600
         temporary = Path(name)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
