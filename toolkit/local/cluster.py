@@ -106,18 +106,10 @@ def create_cluster(
         # The same text order on every machine, and lower() that knows more than ASCII
         # where the version can do that without the system's locales.
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
-        answer = account.run(
-            bindir / "initdb",
-            f"--pgdata={building}",
-            f"--username={ADMIN_ROLE}",
-            "--encoding=UTF8",
-            "--locale=C",
-            *builtin,
-            "--auth=scram-sha-256",
-            f"--pwfile={secret}",
-            *([] if durable else ["--no-sync"]),
-            timeout=300,
-        )
+        options = [f"--pgdata={building}", f"--username={ADMIN_ROLE}", f"--pwfile={secret}"]
+        options += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *builtin]
+        options += [] if durable else ["--no-sync"]
+        answer = account.run(bindir / "initdb", *options, timeout=300)
         if answer.returncode != 0:
             raise explain("a data folder could not be made", answer.stdout)
         building.rename(work / DATA)
