@@ -1,0 +1,38 @@
+-- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
+-- since, and the view's rows of those events, are the same multiset, both ways. created_at may
+-- differ only where the legacy row had none.
+with
+standing as (
+  select l.user_id, l.reading_id
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where not l.superseded and not e.is_voided
+),
+legacy as (
+  select
+    r.id, r.user_id, r.date, r.kwh_value, r.token_cost, r.token_amount, r.notes,
+    r.meter_photo_url, coalesce(r.created_at, v.created_at) as created_at
+  from public.electricity_readings as r
+  left join public.electricity_readings_v as v
+    on v.user_id = r.user_id and v.id = r.id and r.created_at is null
+  where not exists (select from ledger.migration_rejects as x where x.reading_id = r.id)
+    and not exists (
+      select from ledger.migrated_readings as l
+      inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+      where l.user_id = r.user_id and l.reading_id = r.id and not l.superseded and e.is_voided
+    )
+),
+shown as (
+  select
+    v.id, v.user_id, v.date, v.kwh_value, v.token_cost, v.token_amount, v.notes,
+    v.meter_photo_url, v.created_at
+  from public.electricity_readings_v as v
+  inner join standing as s on s.user_id = v.user_id and s.reading_id = v.id
+),
+lost as (select * from legacy except all select * from shown),
+invented as (select * from shown except all select * from legacy)
+select l.user_id, l.id as row_id, 'the view does not give this legacy row back' as finding
+from lost as l
+union all
+select i.user_id, i.id as row_id, 'the view shows what the legacy table does not hold' as finding
+from invented as i

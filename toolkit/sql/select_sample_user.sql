@@ -1,0 +1,7 @@
+-- A user with a typical amount of readings: the median one.
+select r.user_id
+from ledger.readings as r
+group by r.user_id
+order by count(*), r.user_id
+offset (select count(distinct r.user_id) / 2 from ledger.readings as r)
+limit 1

@@ -1,0 +1,95 @@
+"""The checks that are one SQL statement each: every row that it returns is a finding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.validation.report import Verdict
+
+
+@dataclass(frozen=True)
+class SqlCheck:
+    """A statement of toolkit/sql that returns (user_id, row_id, finding).
+
+    Attributes:
+        name: short and stable.
+        title: what it asks.
+        statement: the file's stem.
+        found: what a finding means: FAIL, or NOTE where a person decides.
+        next_step: what to do about findings.
+    """
+
+    name: str
+    title: str
+    statement: str
+    found: Verdict
+    next_step: str
+
+
+_REPORT = "this is a defect: keep the database as it is and report the rows"
+
+SQL_CHECKS = (
+    SqlCheck(
+        "books_balance",
+        "legacy rows = migrated + rejected",
+        "check_books_balance",
+        Verdict.FAIL,
+        "move what is pending: select ledger.migrate_data(); anything else is a defect",
+    ),
+    SqlCheck(
+        "lossless",
+        "the view gives every legacy row back, field by field",
+        "check_lossless",
+        Verdict.FAIL,
+        _REPORT,
+    ),
+    SqlCheck(
+        "projection_is_live",
+        "the projection equals the live computation, for everybody",
+        "check_projection_is_live",
+        Verdict.FAIL,
+        "repair it from the events: select ledger.project_everything(); then report the rows",
+    ),
+    SqlCheck(
+        "mv_is_projection",
+        "the refreshed materialized view equals the projection",
+        "check_mv_is_projection",
+        Verdict.FAIL,
+        "repair it from the events: select ledger.project_everything(); then report the rows",
+    ),
+    SqlCheck(
+        "kwh_sums",
+        "kWh per user add up to the same in the table and in the view",
+        "check_kwh_sums",
+        Verdict.FAIL,
+        _REPORT,
+    ),
+    SqlCheck(
+        "rejects",
+        "legacy rows that cannot become an event",
+        "check_rejects",
+        Verdict.NOTE,
+        "see ledger.migration_rejects: correct each row in electricity_readings, or accept its loss",
+    ),
+    SqlCheck(
+        "near_matches",
+        "events that almost state a reading's fact",
+        "check_near_matches",
+        Verdict.NOTE,
+        "see ledger.near_matches: void the event where both are one fact; both count until then",
+    ),
+    SqlCheck(
+        "unseen_by_legacy",
+        "events that readers of the legacy table do not see",
+        "check_unseen_by_legacy",
+        Verdict.NOTE,
+        "expected before cutover: clients of electricity_readings_v see them",
+    ),
+    SqlCheck(
+        "negative_consumption",
+        "meters that show more than the balance allows",
+        "check_negative_consumption",
+        Verdict.NOTE,
+        "an unrecorded top-up or a typing error: ask the household",
+    ),
+)

@@ -1,0 +1,168 @@
+"""Runs every check of a post-migration validation against one database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow, dict_row
+
+from toolkit.connection import connect, describe
+from toolkit.errors import FindingsError, OperationalError
+from toolkit.resources import statement
+from toolkit.rollout.phases import phases, verify
+from toolkit.validation.as_user import (
+    check_plan,
+    check_positions_call,
+    check_view_query,
+    sample_user,
+)
+from toolkit.validation.catalogue import SQL_CHECKS, SqlCheck
+from toolkit.validation.recompute import recompute
+from toolkit.validation.report import CheckResult, Finding, ValidationReport, Verdict
+
+KEPT_FINDINGS = 5
+OnCheck = Callable[[CheckResult], None]
+Check = Callable[[psycopg.Connection[TupleRow]], CheckResult]
+
+
+def validate(
+    database_url: str, *, keep: int = KEPT_FINDINGS, on_check: OnCheck | None = None
+) -> ValidationReport:
+    """Run all checks, in one snapshot; nothing is changed but the materialized view refreshed.
+
+    Args:
+        database_url: a direct or session connection, as the owner.
+        keep: how many offending rows of each check to keep.
+        on_check: called with each result as it comes.
+
+    Raises:
+        OperationalError: no connection, or the database has not had the phases.
+    """
+    started = time.monotonic()
+    done: list[CheckResult] = []
+    with connect(database_url, autocommit=True, application_name="meterledger validate") as open_:
+        _require_phases(open_)
+        before: tuple[Check, ...] = (_check_phases, _check_mv)
+        for result in _timed(open_, before):
+            _add(done, result, on_check)
+        with open_.transaction():
+            open_.execute("set transaction isolation level repeatable read, read only")
+            for result in _timed(open_, _in_one_snapshot(open_, keep)):
+                _add(done, result, on_check)
+    return ValidationReport(describe(database_url), tuple(done), time.monotonic() - started)
+
+
+def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
+    """The operator's counts: legacy_rows, migrated, merged, rejected, event_only, events,
+    view_rows, mv_rows, mv_bytes, projection_bytes."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row: dict[str, Any] | None = cursor.execute(statement("select_counts")).fetchone()
+    return {name: int(value) for name, value in (row or {}).items()}
+
+
+def _in_one_snapshot(connection: psycopg.Connection[TupleRow], keep: int) -> tuple[Check, ...]:
+    checks: list[Check] = [_sql_check(check, keep) for check in SQL_CHECKS]
+    checks.append(lambda connection: _check_reference(connection, keep))
+    user = sample_user(connection)
+    if user is not None:
+        for check in (check_view_query, check_positions_call, check_plan):
+            checks.append(lambda connection, check=check: check(connection, user))  # type: ignore[misc]
+    return tuple(checks)
+
+
+def _timed(
+    connection: psycopg.Connection[TupleRow], checks: tuple[Check, ...]
+) -> Iterator[CheckResult]:
+    for check in checks:
+        started = time.monotonic()
+        result = check(connection)
+        yield replace(result, seconds=time.monotonic() - started)
+
+
+def _add(done: list[CheckResult], result: CheckResult, on_check: OnCheck | None) -> None:
+    done.append(result)
+    if on_check is not None:
+        on_check(result)
+
+
+def _require_phases(connection: psycopg.Connection[TupleRow]) -> None:
+    row = connection.execute("select to_regprocedure('ledger.migration_differences()')").fetchone()
+    if row is None or row[0] is None:
+        raise OperationalError(
+            "this database has not had the phases",
+            next_step="push them first (supabase db push), or try it all: meterledger demo --keep",
+        )
+
+
+def _check_phases(connection: psycopg.Connection[TupleRow]) -> CheckResult:
+    findings = []
+    for phase in phases():
+        try:
+            verify(connection, (phase,))
+        except FindingsError as error:
+            findings.append(Finding(None, None, f"{error.message}; {error.next_step}"))
+    return CheckResult(
+        name="phases",
+        title="every phase holds",
+        verdict=Verdict.FAIL if findings else Verdict.OK,
+        count=len(findings),
+        findings=tuple(findings),
+        next_step="mend what the finding names, or push the phases again" if findings else "",
+        figures={"phases": len(phases())},
+    )
+
+
+def _check_mv(connection: psycopg.Connection[TupleRow]) -> CheckResult:
+    """Refresh the materialized view; a refresh that is under way elsewhere is waited for."""
+    connection.execute("refresh materialized view concurrently public.electricity_readings_mv")
+    figures = counts(connection)
+    return CheckResult(
+        name="mv_refresh",
+        title="the materialized view refreshes beside its readers",
+        verdict=Verdict.OK,
+        figures={name: figures[name] for name in ("mv_rows", "mv_bytes", "projection_bytes")},
+    )
+
+
+def _sql_check(check: SqlCheck, keep: int) -> Check:
+    def run(connection: psycopg.Connection[TupleRow]) -> CheckResult:
+        rows = connection.execute(
+            sql.SQL(
+                "select f.user_id::text, f.row_id::text, f.finding, count(*) over () "
+                "from ({}) as f limit {}"
+            ).format(_body(check.statement), max(keep, 1))
+        ).fetchall()
+        count = rows[0][3] if rows else 0
+        return CheckResult(
+            name=check.name,
+            title=check.title,
+            verdict=check.found if count else Verdict.OK,
+            count=count,
+            findings=tuple(Finding(*row[:3]) for row in rows[:keep]),
+            next_step=check.next_step if count else "",
+        )
+
+    return run
+
+
+def _body(name: str) -> sql.SQL:
+    # A file of ours, not input; the newline ends a comment on its last line.
+    return sql.SQL(statement(name).decode() + "\n")  # type: ignore[arg-type]
+
+
+def _check_reference(connection: psycopg.Connection[TupleRow], keep: int) -> CheckResult:
+    compared, wrong, findings = recompute(connection, keep)
+    return CheckResult(
+        name="reference",
+        title="positions recomputed outside the database, by an independent fold",
+        verdict=Verdict.FAIL if wrong else Verdict.OK,
+        count=wrong,
+        findings=findings,
+        next_step="this is a defect: report the rows" if wrong else "",
+        figures={"positions": compared},
+    )
