@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -85,16 +84,13 @@ def mark_voided(connection: Connection, *events: UUID) -> int:
     ).rowcount
 
 
-def readings(connection: Connection, user: UUID) -> list[tuple[UUID, Decimal]]:
+def readings(connection: Connection, user: UUID) -> list[TupleRow]:
     """What the view shows of a user: (id, kWh left), in chronological order."""
-    return [
-        (reading, kwh)
-        for reading, kwh in connection.execute(
-            "select id, kwh_value from public.electricity_readings_v where user_id = %s"
-            " order by date, created_at, id",
-            (user,),
-        )
-    ]
+    return connection.execute(
+        "select id, kwh_value from public.electricity_readings_v where user_id = %s"
+        " order by date, created_at, id",
+        (user,),
+    ).fetchall()
 
 
 @contextmanager
@@ -107,6 +103,9 @@ def signed_in(connection: Connection, user: UUID) -> Iterator[Connection]:
         )
         connection.execute("set local role authenticated")
         yield connection
+        # In a transaction that goes on, `set local` would outlast this request.
+        connection.execute("reset role")
+        connection.execute("select set_config('request.jwt.claims', '', true)")
 
 
 def reference_of(

@@ -1,0 +1,313 @@
+"""What the catalog must say: keys of one tenant, and no grant beyond what the contract needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.database import Database
+from tests.support.events import shared_database
+from tests.support.servers import Databases, Template
+from toolkit.bootstrap import DefaultPrivileges, StartingPoint
+
+ALL, NOTHING = DefaultPrivileges.GRANT_ALL, DefaultPrivileges.GRANT_NOTHING
+EDITIONS = [
+    (17, StartingPoint.EMPTY, ALL),
+    (17, StartingPoint.EMPTY, NOTHING),
+    (17, StartingPoint.LEGACY_ONLY, ALL),
+    (17, StartingPoint.DUAL_WRITE, ALL),
+    (15, StartingPoint.EMPTY, ALL),
+    (15, StartingPoint.DUAL_WRITE, NOTHING),
+]
+API_ROLES = ("anon", "authenticated", "service_role")
+EVERYBODY_OUTSIDE = ("PUBLIC", *API_ROLES)
+# Unique keys of tables of users without user_id in them, each with its reason.
+KEYS_OF_NO_TENANT = {
+    "public.electricity_readings_pkey": "the legacy table keeps the key that its clients know",
+    "ledger.migration_rejects_pkey": "names a legacy row by the legacy key; it may have no profile",
+    "ledger.set_aside_pkey": "a number made by the database; nobody outside writes the table",
+}
+# What the app brought along is the app's: the rollout neither grants nor revokes there.
+FUNCTIONS_OF_THE_APP = {"handle_new_user()"}
+INSERTABLE = {
+    *("id", "user_id", "event_type", "event_date", "kwh_amount", "token_cost", "notes"),
+    *("meter_photo_url", "void_of_event", "recalc_batch_id", "created_by", "metadata"),
+    *("created_at", "observed_kwh", "idempotency_key"),
+}
+UPDATABLE = {"is_voided", "voided_at", "voided_by", "voided_reason", "recalc_batch_id"}
+OURS = ("public.token_events", "public.recalculation_batches", "ledger.readings")
+HARMFUL = {"TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"}
+Grant = tuple[str, str, str]
+
+
+def edition_name(edition: tuple[int, StartingPoint, DefaultPrivileges]) -> str:
+    return f"pg{edition[0]}-{edition[1].value}-{edition[2].value}"
+
+
+@pytest.fixture(scope="module", params=EDITIONS, ids=edition_name)
+def catalog(
+    databases: Callable[[int], Databases], request: pytest.FixtureRequest
+) -> Iterator[Database]:
+    major, point, regime = request.param
+    template = Template(starting_point=point, regime=regime, migrated=True)
+    yield from shared_database(databases(major), template)
+
+
+def grants(database: Database) -> set[Grant]:
+    """(relation, grantee outside, privilege) on whole relations of public and ledger."""
+    return {
+        (relation, grantee, privilege)
+        for relation, grantee, privilege in database.rows(
+            "select format('%%s.%%s', relnamespace::regnamespace, relname),"
+            " case when grantee = 0 then 'PUBLIC' else grantee::regrole::text end, privilege_type"
+            " from pg_class, aclexplode(coalesce(relacl, acldefault("
+            " case when relkind = 'S' then 's'::\"char\" else 'r'::\"char\" end, relowner)))"
+            " where relnamespace in ('public'::regnamespace, 'ledger'::regnamespace)"
+            " and relkind in ('r', 'p', 'v', 'm', 'S')",
+            (),
+        )
+        if grantee in EVERYBODY_OUTSIDE
+    }
+
+
+def granted_columns(database: Database, role: str, privilege: str) -> set[str]:
+    """Columns of token_events on which a role holds a privilege, in whatever way."""
+    return {
+        column
+        for (column,) in database.rows(
+            "select attname::text from pg_attribute"
+            " where attrelid = 'public.token_events'::regclass and attnum > 0"
+            " and not attisdropped and has_column_privilege(%s, attrelid, attnum, %s)",
+            (role, privilege),
+        )
+    }
+
+
+def test_every_key_of_a_table_of_users_names_the_user(catalog: Database) -> None:
+    without = catalog.rows(
+        "select format('%%s.%%s', relnamespace::regnamespace, relname)"
+        " from pg_index join pg_class on pg_class.oid = indexrelid"
+        " join pg_attribute on attrelid = indrelid and attname = 'user_id'"
+        " where indisunique and attnum <> all (indkey::smallint[])"
+        " and relnamespace in ('public'::regnamespace, 'ledger'::regnamespace)",
+        (),
+    )
+
+    assert {name for (name,) in without} == set(KEYS_OF_NO_TENANT)
+
+
+def test_events_and_recalculations_are_keyed_by_user_and_id(catalog: Database) -> None:
+    keys = catalog.rows(
+        "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint"
+        " where contype = 'p' and conrelid in ('public.token_events'::regclass,"
+        " 'public.recalculation_batches'::regclass, 'ledger.readings'::regclass)"
+    )
+
+    assert {definition for _, definition in keys} == {"PRIMARY KEY (user_id, id)"}
+    assert len(keys) == 3
+
+
+def test_every_foreign_key_between_tables_of_users_carries_the_user(catalog: Database) -> None:
+    keys = catalog.rows(
+        "select conname::text, convalidated, exists ("
+        "   select from unnest(conkey, confkey) as pair (here, there)"
+        "   join pg_attribute as h on h.attrelid = conrelid and h.attnum = here"
+        "   join pg_attribute as t on t.attrelid = confrelid and t.attnum = there"
+        "   where h.attname = 'user_id' and t.attname = 'user_id')"
+        " from pg_constraint where contype = 'f'"
+        " and exists (select from pg_attribute where attrelid = conrelid and attname = 'user_id')"
+        " and exists (select from pg_attribute where attrelid = confrelid and attname = 'user_id')"
+    )
+
+    assert keys, "void_of_event refers to an event"
+    assert {(valid, carries) for _, valid, carries in keys} == {(True, True)}
+
+
+def test_the_profile_is_what_a_users_rows_hang_on(catalog: Database) -> None:
+    keys = catalog.rows(
+        "select conrelid::regclass::text, convalidated, confdeltype::text from pg_constraint"
+        " where contype = 'f' and confrelid = 'public.user_profiles'::regclass"
+        " and conrelid in ('public.token_events'::regclass,"
+        " 'public.recalculation_batches'::regclass)"
+    )
+
+    assert sorted(keys) == [("recalculation_batches", True, "c"), ("token_events", True, "c")]
+
+
+def test_no_outsider_holds_anything_on_the_materialized_view(catalog: Database) -> None:
+    held = grants(catalog)
+
+    assert not [grant for grant in held if grant[0] == "public.electricity_readings_mv"]
+    assert ("public.electricity_readings_v", "authenticated", "SELECT") in held
+
+
+def test_outsiders_hold_nothing_in_ledger_but_reading_the_projection(catalog: Database) -> None:
+    held = {grant for grant in grants(catalog) if grant[0].startswith("ledger.")}
+
+    assert held == {
+        ("ledger.readings", "authenticated", "SELECT"),
+        ("ledger.readings", "service_role", "SELECT"),
+    }
+
+
+def test_outsiders_may_use_the_schemas_and_create_nothing_in_them(catalog: Database) -> None:
+    for schema in ("public", "ledger"):
+        for role in ("authenticated", "service_role"):
+            usage = "select has_schema_privilege(%s, %s, 'usage')"
+            assert catalog.value(usage, (role, schema))
+        for role in API_ROLES:
+            create = "select has_schema_privilege(%s, %s, 'create')"
+            assert not catalog.value(create, (role, schema))
+
+
+def test_outsiders_hold_no_sequence(catalog: Database) -> None:
+    names = "select format('%%s.%%s', relnamespace::regnamespace, relname)"
+    sequences = catalog.rows(f"{names} from pg_class where relkind = 'S'", ())
+
+    assert not {name for (name,) in sequences} & {relation for relation, _, _ in grants(catalog)}
+
+
+def test_nobody_anonymous_holds_anything_that_the_rollout_made(catalog: Database) -> None:
+    made = {*OURS, "public.electricity_readings_v", "public.electricity_readings_mv"}
+
+    assert not [
+        grant for grant in grants(catalog) if grant[0] in made and grant[1] in ("anon", "PUBLIC")
+    ]
+
+
+def test_no_outsider_holds_what_row_level_security_does_not_guard(catalog: Database) -> None:
+    held = grants(catalog)
+
+    assert not [grant for grant in held if grant[2] in HARMFUL]
+    assert {grant for grant in held if grant[2] == "SELECT"}
+
+
+def test_events_and_readings_are_granted_no_more_than_is_needed(catalog: Database) -> None:
+    held = {
+        grant
+        for grant in grants(catalog)
+        if grant[0] in ("public.token_events", "public.electricity_readings_v")
+    }
+
+    assert {privilege for _, _, privilege in held} == {"SELECT"}
+    for role in ("authenticated", "service_role"):
+        assert granted_columns(catalog, role, "INSERT") == INSERTABLE
+        assert granted_columns(catalog, role, "UPDATE") == UPDATABLE
+    for privilege in ("SELECT", "INSERT", "UPDATE", "REFERENCES"):
+        assert granted_columns(catalog, "anon", privilege) == set()
+
+
+def test_recalculations_are_read_recorded_and_changed_never_deleted(catalog: Database) -> None:
+    held = {
+        (grantee, privilege)
+        for relation, grantee, privilege in grants(catalog)
+        if relation == "public.recalculation_batches"
+    }
+
+    assert held == {
+        (role, privilege)
+        for role in ("authenticated", "service_role")
+        for privilege in ("SELECT", "INSERT", "UPDATE")
+    }
+
+
+def functions(database: Database, condition: str) -> set[str]:
+    query = (
+        "select pg_proc.oid::regprocedure::text from pg_proc where pronamespace in"
+        " ('public'::regnamespace, 'ledger'::regnamespace) and not exists (select from pg_depend"
+        " where classid = 'pg_proc'::regclass and objid = pg_proc.oid and deptype = 'e') and "
+    )
+    return {name for (name,) in database.rows(query + condition)} - FUNCTIONS_OF_THE_APP
+
+
+def test_no_function_can_be_called_by_everybody_or_anonymously(catalog: Database) -> None:
+    everybody = (
+        "exists (select from aclexplode(coalesce(proacl, acldefault('f', proowner)))"
+        " where grantee = 0)"
+    )
+
+    assert functions(catalog, everybody) == set()
+    assert functions(catalog, "has_function_privilege('anon', pg_proc.oid, 'execute')") == set()
+    assert functions(catalog, "true")
+
+
+def test_outsiders_call_the_functions_of_the_contract_and_none_of_ledger(
+    catalog: Database,
+) -> None:
+    positions, refresh = "calculate_user_positions(uuid)", "refresh_readings_mv()"
+    allowed = "has_function_privilege('{}', pg_proc.oid, 'execute')"
+    users = functions(catalog, allowed.format("authenticated"))
+    service = functions(catalog, allowed.format("service_role"))
+
+    assert positions in users
+    assert refresh not in users
+    assert {positions, refresh} <= service
+    assert not [name for name in users | service if name.startswith("ledger.")]
+
+
+def test_functions_with_the_owners_rights_fix_their_search_path(catalog: Database) -> None:
+    fixed = "exists (select from unnest(proconfig) as setting where setting = 'search_path=\"\"')"
+
+    assert functions(catalog, f"prosecdef and not coalesce({fixed}, false)") == set()
+    assert functions(catalog, "prosecdef")
+    assert "calculate_user_positions(uuid)" in functions(catalog, "not prosecdef")
+
+
+def test_row_level_security_is_on_wherever_an_outsider_may_look(catalog: Database) -> None:
+    guarded = {
+        name
+        for (name,) in catalog.rows(
+            "select format('%%s.%%s', relnamespace::regnamespace, relname) from pg_class"
+            " where relrowsecurity and relkind = 'r'",
+            (),
+        )
+    }
+    looked_at = {relation for relation, _, _ in grants(catalog)}
+
+    assert looked_at - guarded == {"public.electricity_readings_v"}
+    assert set(OURS) <= guarded
+
+
+def test_each_operation_has_one_policy_for_signed_in_users_alone(catalog: Database) -> None:
+    policies = catalog.rows(
+        "select format('%%s.%%s', schemaname, tablename), cmd, roles::text[], qual, with_check"
+        " from pg_policies where format('%%s.%%s', schemaname, tablename) = any (%s)",
+        (list(OURS),),
+    )
+
+    assert sorted((table, command) for table, command, *_ in policies) == sorted(
+        [("ledger.readings", "SELECT")]
+        + [(table, command) for table in OURS[:2] for command in ("SELECT", "INSERT", "UPDATE")]
+    )
+    for table, command, roles, using, check in policies:
+        assert roles == ["authenticated"], (table, command)
+        for condition in (using, check):
+            # Asked once a statement, not once a row.
+            assert condition is None or "( SELECT auth.uid()" in condition, (table, command)
+        assert command == "SELECT" or check is not None, (table, command)
+
+
+def test_the_view_reads_with_the_rights_of_who_asks(catalog: Database) -> None:
+    options = catalog.value(
+        "select reloptions from pg_class where oid = 'public.electricity_readings_v'::regclass"
+    )
+
+    assert "security_invoker=true" in options
+
+
+def test_one_owner_that_row_level_security_does_not_bind_owns_everything(
+    catalog: Database,
+) -> None:
+    owners = catalog.rows(
+        "select distinct rolname::text, rolbypassrls from pg_roles join ("
+        "   select relowner as owner from pg_class where relnamespace = 'ledger'::regnamespace"
+        "     or oid in ('public.token_events'::regclass, 'public.recalculation_batches'::regclass,"
+        "       'public.electricity_readings_v'::regclass,"
+        "       'public.electricity_readings_mv'::regclass)"
+        "   union all select proowner from pg_proc where pronamespace in"
+        "     ('public'::regnamespace, 'ledger'::regnamespace)"
+        " ) as owned on owner = pg_roles.oid"
+    )
+
+    assert owners == [("postgres", True)]
