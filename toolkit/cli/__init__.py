@@ -7,6 +7,8 @@ import sys
 import typer
 
 from toolkit.cli import local
+from toolkit.cli.demo import demo
+from toolkit.cli.validate import validate
 from toolkit.connection import redact
 from toolkit.errors import EXIT_OK, MeterledgerError
 
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One source of truth for a prepaid-electricity app on Supabase.",
 )
+app.command()(demo)
+app.command()(validate)
 app.add_typer(local.app, name="local")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -67,11 +68,13 @@ def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
 
 def _in_one_snapshot(connection: psycopg.Connection[TupleRow], keep: int) -> tuple[Check, ...]:
     checks: list[Check] = [_sql_check(check, keep) for check in SQL_CHECKS]
-    checks.append(lambda connection: _check_reference(connection, keep))
+    checks.append(partial(_check_reference, keep=keep))
     user = sample_user(connection)
     if user is not None:
-        for check in (check_view_query, check_positions_call, check_plan):
-            checks.append(lambda connection, check=check: check(connection, user))  # type: ignore[misc]
+        checks += [
+            partial(check, user=user)
+            for check in (check_view_query, check_positions_call, check_plan)
+        ]
     return tuple(checks)
 
 
@@ -152,7 +155,7 @@ def _sql_check(check: SqlCheck, keep: int) -> Check:
 
 def _body(name: str) -> sql.SQL:
     # A file of ours, not input; the newline ends a comment on its last line.
-    return sql.SQL(statement(name).decode() + "\n")  # type: ignore[arg-type]
+    return sql.SQL(cast("LiteralString", statement(name).decode() + "\n"))
 
 
 def _check_reference(connection: psycopg.Connection[TupleRow], keep: int) -> CheckResult:

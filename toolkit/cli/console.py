@@ -1,0 +1,180 @@
+"""How commands show things: progress and messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from toolkit.connection import redact
+from toolkit.validation.report import ValidationReport, Verdict
+
+_STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAIL: "bold red"}
+_PLAIN_EVERY_SECONDS = 5.0
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class PlainObserver:
+    """One line a step, a note or every few seconds of progress: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._told_at = 0.0
+
+    def step(self, name: str) -> None:
+        """A step begins."""
+        self._step, self._told_at = name, time.monotonic()
+        typer.echo(f"{name} …", err=True)
+
+    def progress(self, done: int, total: int) -> None:
+        """How far it is."""
+        now = time.monotonic()
+        if now - self._told_at >= _PLAIN_EVERY_SECONDS:
+            self._told_at = now
+            typer.echo(f"{self._step}: {done:,} of {total:,} rows", err=True)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        typer.echo(f"  {redact(text)}", err=True)
+
+
+class BarObserver:
+    """A bar for the step that runs, with what it says above it: for terminals."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+        self._name = ""
+
+    def step(self, name: str) -> None:
+        """A step begins; the one before it is done."""
+        self.finish()
+        self._name = name
+        self._task = self._bars.add_task(name, total=None)
+
+    def progress(self, done: int, total: int) -> None:
+        """How far it is, in rows."""
+        if self._task is not None:
+            self._bars.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._bars.console.print(Text(f"  {redact(text)}", style="dim"))
+
+    def finish(self) -> None:
+        """Turn the running bar into a line."""
+        if self._task is None:
+            return
+        elapsed = self._bars.tasks[-1].elapsed or 0.0
+        self._bars.remove_task(self._task)
+        self._bars.console.print(f"[green]done[/] {self._name} [dim]{elapsed:.1f} s[/]")
+        self._task = None
+
+
+@contextmanager
+def observing() -> Iterator[PlainObserver | BarObserver]:
+    """Bars on a terminal, plain lines otherwise."""
+    if not err.is_terminal:
+        yield PlainObserver()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bars:
+        observer = BarObserver(bars)
+        yield observer
+        observer.finish()
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; None shows as nothing."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else Text(_short(value)) for value in row))
+    out.print(table)
+
+
+def print_validation(report: ValidationReport) -> None:
+    """One row a check, and below it the findings with what to do about them."""
+    table = Table(
+        title=f"validation of {report.database}", title_justify="left", title_style="bold"
+    )
+    for heading in ("", "check", "found", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("found", "seconds") else "left")
+    for check in report.checks:
+        verdict = Text(check.verdict.value, style=_STYLES[check.verdict])
+        table.add_row(verdict, check.title, f"{check.count:,}", f"{check.seconds:.2f}")
+    out.print(table)
+    for check in report.checks:
+        if not check.findings:
+            continue
+        more = check.count - len(check.findings)
+        out.print(Text(f"{check.title}: {check.count:,}", style=_STYLES[check.verdict]))
+        for finding in check.findings:
+            where = " ".join(part for part in (finding.row_id, finding.user_id) if part)
+            out.print(Text(f"  {finding.text}" + (f"  [{where}]" if where else "")))
+        if more > 0:
+            out.print(Text(f"  and {more:,} more", style="dim"))
+        out.print(Text(f"  next: {check.next_step}"))
+
+
+def validation_object(report: ValidationReport) -> dict[str, Any]:
+    """A validation for --json."""
+    return {
+        "database": report.database,
+        "valid": report.valid,
+        "differences": report.differences,
+        "seconds": round(report.seconds, 3),
+        "checks": [
+            {
+                "name": check.name,
+                "title": check.title,
+                "verdict": check.verdict.value,
+                "count": check.count,
+                "findings": [
+                    {"user_id": found.user_id, "row_id": found.row_id, "finding": found.text}
+                    for found in check.findings
+                ],
+                "next_step": check.next_step,
+                "seconds": round(check.seconds, 3),
+                "figures": dict(check.figures),
+            }
+            for check in report.checks
+        ],
+    }
+
+
+def _short(value: object) -> str:
+    text = str(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "…"

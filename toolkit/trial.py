@@ -1,0 +1,107 @@
+"""A rollout on a database of one's own, proven: what demo and rehearse have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from toolkit.connection import connect
+from toolkit.rollout.push import push
+from toolkit.validation.report import CheckResult, ValidationReport
+from toolkit.validation.run import counts, validate
+from toolkit.validation.smoke import SmokeReport, isolation_smoke
+
+# Everything before this version prepares; it and what follows moves the data.
+DATA_VERSION = "20261101000401"
+LAST_PREPARING_VERSION = "20261101000400"
+
+
+class Observer(Protocol):
+    """Who is told what happens; the command line shows it, tests collect it."""
+
+    def step(self, name: str) -> None:
+        """A step begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """How far the step is, in rows."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by step, in the order of the steps."""
+
+    observer: Observer
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step, and tell the observer that it begins."""
+        self.observer.step(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What validation and the isolation smoke found, and the counts.
+
+    Attributes:
+        counts: legacy_rows, migrated, merged, rejected, event_only and so on.
+        validation: every check's result.
+        smoke: the isolation probes.
+    """
+
+    counts: dict[str, int]
+    validation: ValidationReport
+    smoke: SmokeReport
+
+    @property
+    def clean(self) -> bool:
+        """True when nothing failed and nobody reached another user's rows."""
+        return self.validation.valid and not self.smoke.violations
+
+
+def roll_out(
+    url: str, time_zone: str, watch: Stopwatch, *, through: str | None = None, step: str = "migrate"
+) -> tuple[str, ...]:
+    """Push phases as one step; the names of the files that were applied."""
+    with watch.step(step):
+        report = push(url, time_zone=time_zone, through=through, on_phase=watch.observer.note)
+    return report.applied
+
+
+def prove(url: str, watch: Stopwatch) -> Proof:
+    """Validate, then probe isolation; each check's result is a note to the observer."""
+
+    def told(result: CheckResult) -> None:
+        found = f": {result.count}" if result.count else ""
+        watch.observer.note(f"{result.verdict.value:4} {result.title}{found}")
+
+    with watch.step("validate"):
+        validation = validate(url, on_check=told)
+    with watch.step("isolation"), connect(url, autocommit=True) as connection:
+        smoke = isolation_smoke(connection)
+        for violation in smoke.violations:
+            watch.observer.note(f"fail {violation}")
+        return Proof(counts(connection), validation, smoke)
+
+
+def last_run(connection: psycopg.Connection[TupleRow]) -> dict[str, float]:
+    """Seconds of the newest migration run by part: insert, validation, total."""
+    row = connection.execute(
+        "select seconds from ledger.migration_runs where kind = 'migrate' "
+        "order by run_id desc limit 1"
+    ).fetchone()
+    return {name: float(value) for name, value in row[0].items()} if row else {}
