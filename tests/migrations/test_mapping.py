@@ -15,7 +15,7 @@ from tests.support.database import Connection, Database
 from tests.support.household import put_events, put_readings
 from tests.support.legacy import USERS, Table, tables
 from tests.support.mapping import Expected, expect
-from tests.support.rollout import apply, table_texts
+from tests.support.rollout import apply, projection_is_live, table_texts
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import DateType, StartingPoint
 
@@ -169,16 +169,6 @@ def still_seen(connection: Connection, table: Table, expected: Expected) -> None
     ).fetchall()
     assert {(row[0], row[1]): row[2] for row in found} == beside
     assert {(row[0], row[1]) for row in found if row[3]} == expected.displaced
-
-
-def projection_is_live(connection: Connection) -> bool:
-    """ledger.readings equals what the materialized view computes from scratch."""
-    connection.execute("refresh materialized view public.electricity_readings_mv")
-    rows = connection.execute(
-        "(table ledger.readings except all table public.electricity_readings_mv)"
-        " union all (table public.electricity_readings_mv except all table ledger.readings)"
-    ).fetchall()
-    return rows == []
 
 
 def count(connection: Connection, table: str) -> int:

@@ -78,3 +78,13 @@ def table_texts(connection: Connection, schema: str, table: str) -> list[str]:
             sql.SQL("select t::text from {} as t order by 1").format(sql.Identifier(schema, table))
         )
     ]
+
+
+def projection_is_live(connection: Connection) -> bool:
+    """ledger.readings equals what the materialized view computes from scratch."""
+    connection.execute("refresh materialized view public.electricity_readings_mv")
+    rows = connection.execute(
+        "(table ledger.readings except all table public.electricity_readings_mv)"
+        " union all (table public.electricity_readings_mv except all table ledger.readings)"
+    ).fetchall()
+    return rows == []
