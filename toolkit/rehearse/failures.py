@@ -23,6 +23,18 @@ _MISSING = frozenset({"42883", "42704", "42P01", "3F000", "42703", _MISSING_LIBR
 _UUID = re.compile(
     r"function (?P<schema>\w+)\.(?P<name>uuid_generate_v4|gen_random_uuid)\(\) does not exist"
 )
+# Types, operator classes and trigger functions of such extensions.
+_EXTENSION_OF = {
+    "citext": "citext",
+    "gin_trgm_ops": "pg_trgm",
+    "gist_trgm_ops": "pg_trgm",
+    "hstore": "hstore",
+    "ltree": "ltree",
+    "moddatetime": "moddatetime",
+}
+_MEMBER = re.compile(
+    rf"(?P<schema>\w+)\.(?P<name>{'|'.join(_EXTENSION_OF)})(?:\"|\(\)) does not exist"
+)
 _ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
 
 
@@ -48,6 +60,12 @@ def missing_uuid_function(error: psycopg.Error) -> tuple[str, str] | None:
     """Schema and name of a missing function that makes a random uuid."""
     found = _UUID.search(reason(error))
     return (found["schema"], found["name"]) if found else None
+
+
+def missing_extension(error: psycopg.Error) -> tuple[str, str] | None:
+    """Schema and name of an extension of which a statement missed a member."""
+    found = _MEMBER.search(reason(error))
+    return (found["schema"], _EXTENSION_OF[found["name"]]) if found else None
 
 
 def reason(error: psycopg.Error) -> str:
@@ -92,8 +110,8 @@ def cannot_restore(error: psycopg.Error, header: Header) -> OperationalError:
     )
     return OperationalError(
         f"{header.type.lower()} {header.label} of the dump cannot be restored: {reason(error)}",
-        next_step="make a full dump, without --exclude and --table options, with pg_dump "
-        "--format=custom; if it fails again, this table is not as the rollout needs it",
+        next_step="make the dump again, whole: pg_dump --format=custom without --exclude and "
+        "--table options; if it fails again, the table needs something that only Supabase has",
         details=details,
     )
 

@@ -1,7 +1,8 @@
 -- Purpose: give the restored objects to postgres, who owns an application's objects on
 --          Supabase and runs its migrations; the restore itself ran as the superuser.
--- Objects: schemas but Supabase's own, and the relations, routines and types in them;
---          not what belongs to an extension, nor sequences that follow their table.
+-- Objects: schemas but Supabase's own, the relations, routines, types and statistics in
+--          them, and publications; not what belongs to an extension, nor sequences that
+--          follow their table, nor publications for all tables, which only a superuser owns.
 -- Locks:   access exclusive on each, in one transaction.
 -- Setting: meterledger.managed_schemas, a comma-separated list of the schemas to leave.
 
@@ -56,13 +57,24 @@ begin
         format('routine %s', pg_proc.oid::regprocedure)
       from pg_catalog.pg_proc
       inner join schemas on schemas.oid = pronamespace
-      where prokind <> 'a'
       union all
       select
         'pg_catalog.pg_type'::regclass, pg_type.oid, typowner, format('type %I.%I', nspname, typname)
       from pg_catalog.pg_type
       inner join schemas on schemas.oid = typnamespace
       where typtype in ('e', 'd', 'r')
+      union all
+      select
+        'pg_catalog.pg_statistic_ext'::regclass, pg_statistic_ext.oid, stxowner,
+        format('statistics %I.%I', nspname, stxname)
+      from pg_catalog.pg_statistic_ext
+      inner join schemas on schemas.oid = stxnamespace
+      union all
+      select
+        'pg_catalog.pg_publication'::regclass, pg_publication.oid, pubowner,
+        format('publication %I', pubname)
+      from pg_catalog.pg_publication
+      where not puballtables
     )
 
     select format('alter %s owner to postgres', objects.command)

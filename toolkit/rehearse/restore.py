@@ -29,6 +29,7 @@ from toolkit.rehearse.select import (
 )
 from toolkit.rehearse.source import open_dump
 from toolkit.rehearse.toc import CopyData, DumpReader, Entry, Header, Sql
+from toolkit.rehearse.triggers import drop_unusable_triggers
 from toolkit.rehearse.users import AuthUsers
 
 _DUPLICATE_FUNCTION = "42723"
@@ -239,6 +240,7 @@ class _Restore:
             [",".join(sorted(MANAGED_SCHEMAS))],
         )
         self.scratch.run_file("own_by_postgres")
+        self.left_out.extend(drop_unusable_triggers(self.scratch))
         if not self.contents.has_grants:
             bootstrap(self._connection, DefaultPrivileges.GRANT_ALL)
             self.scratch.run_file("usual_grants")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -10,9 +11,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from toolkit.rehearse.failures import missing_role, missing_uuid_function
+from toolkit.rehearse.failures import missing_extension, missing_role, missing_uuid_function
 
 _REPAIRS_AT_MOST = 1000
+
+# A lost connection is one error of ours; psycopg's own warning about it would be a second.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class ScratchDatabase:
@@ -38,7 +42,7 @@ class ScratchDatabase:
 
         A role that is missing is made, without login, and the statements run again: owners
         and grantees stand in many places (policies, default privileges), the server finds
-        them all. So is the usual function for random ids, where its extension is missing.
+        them all. So are members of harmless extensions: a dump of public alone names none.
 
         Raises:
             psycopg.Error: nothing of the statements stays.
@@ -89,20 +93,17 @@ class ScratchDatabase:
             rows = max(cursor.rowcount, 0)
             while cursor.nextset():
                 rows += max(cursor.rowcount, 0)
+            if b"SET SESSION AUTHORIZATION" in statements:
+                cursor.execute("reset session authorization")
             return rows
 
     def _repaired(self, error: psycopg.Error) -> bool:
         """Make what a statement missed; False where that is not ours to make."""
         role = missing_role(error)
-        function = missing_uuid_function(error)
-        if role is not None and role not in self.roles_made:
-            statement = sql.SQL("create role {} nologin").format(sql.Identifier(role))
-        elif function is not None:
-            statement = sql.SQL(
-                "create function {}() returns uuid language sql volatile set search_path = ''"
-                " as 'select pg_catalog.gen_random_uuid()'"
-            ).format(sql.Identifier(*function))
-        else:
+        if role in self.roles_made:
+            return False
+        statement = _remedy(error)
+        if statement is None:
             return False
         try:
             with self.connection.transaction():
@@ -112,3 +113,20 @@ class ScratchDatabase:
         if role is not None:
             self.roles_made.append(role)
         return True
+
+
+def _remedy(error: psycopg.Error) -> sql.Composed | None:
+    """The statement that makes what a failed one missed."""
+    if role := missing_role(error):
+        return sql.SQL("create role {} nologin").format(sql.Identifier(role))
+    if function := missing_uuid_function(error):
+        return sql.SQL(
+            "create function {}() returns uuid language sql volatile set search_path = ''"
+            " as 'select pg_catalog.gen_random_uuid()'"
+        ).format(sql.Identifier(*function))
+    if extension := missing_extension(error):
+        schema, name = extension
+        return sql.SQL("create extension {} with schema {}").format(
+            sql.Identifier(name), sql.Identifier(schema)
+        )
+    return None

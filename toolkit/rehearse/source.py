@@ -10,37 +10,25 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, cast
 
 from toolkit import settings
-from toolkit.errors import MeterledgerError, OperationalError, UsageError
+from toolkit.errors import OperationalError
 from toolkit.local.binaries import Binaries
+from toolkit.rehearse.formats import (
+    TAR_END_BYTES,
+    DumpFormat,
+    has_tar_end,
+    recognise,
+    tar_truncated,
+    unreadable,
+)
 from toolkit.rehearse.toc import truncated
 
 _BUFFER_BYTES = 1024 * 1024
-_HEAD_BYTES = 4096
-_GZIP = b"\x1f\x8b"
-_OTHER_PACKERS = {
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"PK\x03\x04": "zip",
-}
-_MAKE_ONE = "make one with: pg_dump --format=custom --file=app.dump DATABASE_URL"
 # The archive version in a custom dump's header, and the oldest PostgreSQL that reads it.
 _ARCHIVE_MAJORS = {14: 12, 15: 16, 16: 17}
-
-
-class DumpFormat(StrEnum):
-    """pg_dump's formats."""
-
-    PLAIN = "plain"
-    CUSTOM = "custom"
-    DIRECTORY = "directory"
-    TAR = "tar"
 
 
 class DumpSource:
@@ -65,7 +53,7 @@ class DumpSource:
         try:
             return self._stream.readline()
         except (EOFError, zlib.error, OSError) as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     def finish(self) -> None:
         """Nothing more to check: a plain file ends where it ends."""
@@ -98,10 +86,10 @@ class _RestoredSource(DumpSource):
         if self.feeder is not None:
             self.feeder.join()
         if self.feed_error is not None:
-            raise _unreadable(self.feed_error) from self.feed_error
+            raise unreadable(self.feed_error) from self.feed_error
         if code != 0:
             self._errors.seek(0)
-            raise _refused(self._errors.read().decode("utf-8", errors="replace"))
+            raise _refused(self._errors.read().decode("utf-8", errors="replace"), code)
 
 
 @contextmanager
@@ -117,6 +105,8 @@ def open_dump(dump: Path, binaries: Binaries) -> Iterator[DumpSource]:
         OperationalError: it cannot be read.
     """
     form, gzipped = recognise(dump)
+    if form is DumpFormat.TAR and not gzipped and not has_tar_end(dump):
+        raise tar_truncated()
     if form is not DumpFormat.PLAIN:
         with _restored(dump, form, binaries, gzipped=gzipped) as source:
             yield source
@@ -131,64 +121,7 @@ def _opened(dump: Path, *, gzipped: bool) -> IO[bytes]:
             return cast(IO[bytes], gzip.open(dump))
         return dump.open("rb", buffering=_BUFFER_BYTES)
     except OSError as error:
-        raise _unreadable(error) from error
-
-
-def recognise(dump: Path) -> tuple[DumpFormat, bool]:
-    """The format by content, not by name, and whether it is gzipped.
-
-    Raises:
-        UsageError: no such file, or not a dump.
-        OperationalError: it cannot be read.
-    """
-    if dump.is_dir():
-        if (dump / "toc.dat").is_file():
-            return DumpFormat.DIRECTORY, False
-        raise UsageError(
-            f"{dump} is a folder without toc.dat, so not a directory-format dump",
-            next_step=_MAKE_ONE,
-        )
-    try:
-        with dump.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        gzipped = head.startswith(_GZIP)
-        if gzipped:
-            with gzip.open(dump) as unpacked:
-                head = unpacked.read(_HEAD_BYTES)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"there is no file {dump}", next_step="check the path of the dump"
-        ) from error
-    except (EOFError, zlib.error, OSError) as error:
-        raise _unreadable(error) from error
-    return _format(dump, head), gzipped
-
-
-def _format(dump: Path, head: bytes) -> DumpFormat:
-    if head.startswith(b"PGDMP"):
-        return DumpFormat.CUSTOM
-    if head[257:262] == b"ustar" and head.startswith(b"toc.dat"):
-        return DumpFormat.TAR
-    if b"-- PostgreSQL database" in head:
-        return DumpFormat.PLAIN
-    raise UsageError(f"{dump} is not a dump made by pg_dump", next_step=_advice(head))
-
-
-def _advice(head: bytes) -> str:
-    """What to do about a file that is no dump, as far as its first bytes tell."""
-    for magic, name in _OTHER_PACKERS.items():
-        if head.startswith(magic):
-            return f"it is packed with {name}: unpack it first (only gzip is read directly)"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return (
-            "it is UTF-16, as PowerShell's > writes it: dump again with pg_dump --file=app.sql, "
-            "which writes the file itself"
-        )
-    if head[257:262] == b"ustar":
-        return "it is a tar of a folder: unpack it, and name the folder that holds toc.dat"
-    if b"SET " in head or b"CREATE " in head or b"INSERT " in head:
-        return "it is SQL without pg_dump's comments, as `supabase db dump` writes it; " + _MAKE_ONE
-    return _MAKE_ONE
+        raise unreadable(error) from error
 
 
 @contextmanager
@@ -232,38 +165,28 @@ def _feed(dump: Path, process: subprocess.Popen[bytes], source: _RestoredSource)
     """Unpack the dump into pg_restore's standard input, beside the reading of its output."""
 
     def feed() -> None:
+        last = b""
         try:
             with cast(IO[bytes], process.stdin) as pipe, gzip.open(dump) as unpacked:
                 while block := unpacked.read(_BUFFER_BYTES):
+                    last = (last + block)[-TAR_END_BYTES:]
                     pipe.write(block)
+                if source.format is DumpFormat.TAR and any(last):
+                    raise tar_truncated()
         except BrokenPipeError:
             pass  # pg_restore has ended, and says why
-        except (EOFError, zlib.error, OSError) as error:
+        except (EOFError, zlib.error, OSError, OperationalError) as error:
             source.feed_error = error
+            process.kill()
 
     source.feeder = threading.Thread(target=feed, name="unpack-dump", daemon=True)
     source.feeder.start()
 
 
-def _unreadable(error: Exception) -> MeterledgerError:
-    if isinstance(error, EOFError):
-        return truncated("the compressed data stops before its end")
-    if isinstance(error, zlib.error | gzip.BadGzipFile):
-        return OperationalError(
-            "the dump is damaged: its compressed data cannot be unpacked",
-            next_step="copy the file again, or make the dump again",
-        )
-    reason = getattr(error, "strerror", None) or str(error)
-    return OperationalError(
-        f"the dump cannot be read: {reason}",
-        next_step="check the file's permissions and the disk",
-    )
-
-
-def _refused(words: str) -> OperationalError:
+def _refused(words: str, code: int) -> OperationalError:
     """What pg_restore said, as one error."""
-    lines = [line for line in words.splitlines() if line.strip()]
-    last = lines[-1].removeprefix("pg_restore: ").removeprefix("error: ") if lines else "no reason"
+    lines = [line for line in words.splitlines() if line.strip()] or [f"it ended with code {code}"]
+    last = lines[-1].removeprefix("pg_restore: ").removeprefix("error: ")
     archive = re.search(r"unsupported version \(1\.(\d+)\) in file header", words)
     if archive is not None:
         major = _ARCHIVE_MAJORS.get(int(archive.group(1)))
@@ -278,8 +201,10 @@ def _refused(words: str) -> OperationalError:
         error = truncated(f"pg_restore: {last}")
         error.details = tuple(lines)
         return error
+    if "not supported" in words or "this build" in words:
+        next_step = "make the dump again with --compress=gzip, or as plain SQL"
+    else:
+        next_step = "it looks damaged: copy the file again, or make the dump again"
     return OperationalError(
-        f"pg_restore cannot read the dump: {last}",
-        next_step="make the dump again with pg_dump's own gzip compression, or as plain SQL",
-        details=tuple(lines),
+        f"pg_restore cannot read the dump: {last}", next_step=next_step, details=tuple(lines)
     )

@@ -140,7 +140,7 @@ class DumpReader:
                 yield Entry(header, lambda taken=pieces: taken)  # type: ignore[misc]
             for _ in pieces:
                 pass
-        if self._opened == 0 or self._closed < self._opened or not self._lexer.plain:
+        if self._opened == 0 or self._closed < self._opened:
             raise truncated("its last line is missing")
 
     def _next(self) -> bytes:
@@ -207,6 +207,8 @@ class DumpReader:
                 yield from _sql(buffer)
                 buffer.clear()
             start = len(buffer)
+        else:
+            raise truncated(f"it ends within {header.type.lower()} {header.label}")
         yield from _sql(buffer)
 
     def _ends_entry(self, line: bytes) -> bool:
