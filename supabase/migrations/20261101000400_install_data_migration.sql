@@ -104,14 +104,14 @@ from public, anon, authenticated, service_role;
 do $do$
 declare
   v_instant text := 'r.date';
-  v_sound text := 'r.date between ''4713-01-03 00:00+00 BC'' and ''294276-12-29 00:00+00''';
+  v_sound text := 'r.date between ''4713-01-05 00:00+00 BC'' and ''294276-12-27 00:00+00''';
 begin
   if (
     select a.atttypid = 'date'::regtype from pg_attribute as a
     where a.attrelid = 'public.electricity_readings'::regclass and a.attname = 'date'
   ) then
     v_instant := 'r.date::timestamp at time zone (select ledger.time_zone())';
-    v_sound := 'r.date between date ''4713-01-03 BC'' and date ''294276-12-29''';
+    v_sound := 'r.date between date ''4713-01-05 BC'' and date ''294276-12-27''';
   end if;
   if to_regclass('ledger.mapped_readings') is null then
     execute format(

@@ -77,9 +77,9 @@ def isolation_smoke(connection: psycopg.Connection[TupleRow]) -> SmokeReport:
 
 def _two_users(connection: psycopg.Connection[TupleRow]) -> tuple[UUID, UUID] | None:
     rows = connection.execute(
-        "select r.user_id from ledger.readings as r "
-        "inner join public.electricity_readings as l on l.user_id = r.user_id "
-        "group by r.user_id order by count(*), r.user_id limit 2"
+        "select r.user_id from ledger.readings as r group by r.user_id "
+        "having exists (select from public.electricity_readings as l "
+        "where l.user_id = r.user_id) order by count(*), r.user_id limit 2"
     ).fetchall()
     return (rows[0][0], rows[1][0]) if len(rows) == 2 else None
 
