@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from toolkit.connection import connect
+from toolkit.local.server import Server
+from toolkit.local.temporary import temporary_server
 from toolkit.rollout.push import push
 from toolkit.validation.report import CheckResult, ValidationReport
 from toolkit.validation.run import counts, validate
 from toolkit.validation.smoke import SmokeReport, isolation_smoke
 
-# Everything before this version prepares; it and what follows moves the data.
-DATA_VERSION = "20261101000401"
+# Everything up to this version prepares; what follows moves the data.
 LAST_PREPARING_VERSION = "20261101000400"
 
 
@@ -71,6 +74,31 @@ class Proof:
     def clean(self) -> bool:
         """True when nothing failed and nobody reached another user's rows."""
         return self.validation.valid and not self.smoke.violations
+
+
+@contextmanager
+def fresh_database(keep_in: Path | None, name: str, watch: Stopwatch) -> Iterator[Server]:
+    """A server with an empty database of Supabase's shape, for the time of a with block.
+
+    Args:
+        keep_in: folder of the server to use and to leave running; None: a temporary one.
+        name: the database; one of that name is dropped first.
+        watch: times the start.
+    """
+    with ExitStack() as stack:
+        with watch.step("start"):
+            if keep_in is None:
+                server = stack.enter_context(temporary_server())
+            else:
+                server = Server(keep_in)
+                for note in server.start().notes:
+                    watch.observer.note(note)
+            with connect(server.admin_url(), autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+                )
+            server.create_database(name)
+        yield server
 
 
 def roll_out(

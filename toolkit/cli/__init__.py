@@ -8,6 +8,7 @@ import typer
 
 from toolkit.cli import local
 from toolkit.cli.demo import demo
+from toolkit.cli.rehearse import rehearse
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
 from toolkit.errors import EXIT_OK, MeterledgerError
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="One source of truth for a prepaid-electricity app on Supabase.",
 )
 app.command()(demo)
+app.command()(rehearse)
 app.command()(validate)
 app.add_typer(local.app, name="local")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -110,7 +110,7 @@ def observing() -> Iterator[PlainObserver | BarObserver]:
         observer.finish()
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Mapping[str, object]) -> None:
     """One JSON object on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 

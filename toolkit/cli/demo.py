@@ -88,9 +88,7 @@ def _show(report: DemoReport) -> None:
     for name, rate in rates.items():
         out.print(f"{name}: {rate:,.0f} rows a second")
     if len(rates) == 2:
-        out.print(
-            f"the migration's inserts run at {rates['insert'] / rates['copy']:.2f} of the COPY's rate"
-        )
+        out.print(f"the inserts run at {rates['insert'] / rates['copy']:.2f} of the COPY's rate")
     for name, (due, found) in report.as_planted.items():
         out.print(f"[bold red]{name}: {due:,} were planted, {found:,} found[/]")
     _verdict(report)
@@ -105,7 +103,9 @@ def _verdict(report: DemoReport) -> None:
         + ("[bold green]valid[/]" if report.valid else "[bold red]not valid[/]")
     )
     if report.url is not None:
-        out.print(f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)")
+        out.print(
+            f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)"
+        )
 
 
 def _size(size: int) -> str:

@@ -29,9 +29,7 @@ def validate(
             "password into PGPASSWORD or METERLEDGER_DATABASE_URL: arguments are seen by all."
         ),
     ] = None,
-    database: Annotated[
-        str, typer.Option(help="The database of the local server.")
-    ] = DATABASE,
+    database: Annotated[str, typer.Option(help="The database of the local server.")] = DATABASE,
     show: Annotated[int, typer.Option(min=0, help="Offending rows to show for each check.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

@@ -56,9 +56,7 @@ def copy_seconds(server: Server, database: str, twin: str) -> float:
             seconds = time.monotonic() - started
             connection.commit()
     with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("drop database {} with (force)").format(sql.Identifier(twin))
-        )
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(twin)))
     return seconds
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from psycopg import sql
 
 from toolkit.bootstrap import StartingPoint, create_legacy_app
 from toolkit.connection import connect
@@ -18,13 +14,13 @@ from toolkit.demo.loading import load
 from toolkit.demo.model import Spec
 from toolkit.demo.questions import Answers, ask
 from toolkit.local.server import Server
-from toolkit.local.temporary import temporary_server
 from toolkit.rollout.push import find_cli
 from toolkit.trial import (
     LAST_PREPARING_VERSION,
     Observer,
     Proof,
     Stopwatch,
+    fresh_database,
     last_run,
     prove,
     roll_out,
@@ -120,7 +116,7 @@ def run_demo(options: DemoOptions, observer: Observer) -> DemoReport:
     """
     find_cli()
     watch = Stopwatch(observer)
-    with _server(options.keep_in, watch) as server:
+    with fresh_database(options.keep_in, DATABASE, watch) as server:
         url = server.url(DATABASE)
         planted = _generate(server, options.spec, watch)
         zone = options.spec.time_zone
@@ -155,27 +151,9 @@ def run_demo(options: DemoOptions, observer: Observer) -> DemoReport:
         )
 
 
-@contextmanager
-def _server(keep_in: Path | None, watch: Stopwatch) -> Iterator[Server]:
-    with ExitStack() as stack:
-        with watch.step("start"):
-            if keep_in is None:
-                server = stack.enter_context(temporary_server())
-            else:
-                server = Server(keep_in)
-                for note in server.start().notes:
-                    watch.observer.note(note)
-        yield server
-
-
 def _generate(server: Server, spec: Spec, watch: Stopwatch) -> dict[str, int]:
-    """A fresh database with the generated rows; what the migration must make of them."""
+    """Fill the database with the generated rows; what the migration must make of them."""
     with watch.step("generate"):
-        with connect(server.admin_url(), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE))
-            )
-        server.create_database(DATABASE)
         start = StartingPoint.DUAL_WRITE if spec.dual_write else StartingPoint.LEGACY_ONLY
         with connect(server.url(DATABASE)) as connection:
             create_legacy_app(connection, start, date_type=spec.date_type)

@@ -85,8 +85,9 @@ def trouble(error: psycopg.Error, data_directory: Path | None, doing: str) -> Op
         where = f" ({data_directory})" if data_directory else ""
         return OperationalError(
             f"the disk is full{where}: {doing} cannot be restored",
-            next_step="free some space, or set METERLEDGER_HOME to a folder on a larger disk; "
-            "a rehearsal needs about three times the size of the database",
+            next_step="free some space, or use a larger disk: METERLEDGER_HOME says where a kept "
+            "server lives, TMPDIR where a temporary one does; a rehearsal needs about three "
+            "times the size of the database",
         )
     return OperationalError(
         f"the scratch server stopped working while restoring {doing}: {reason(error)}",

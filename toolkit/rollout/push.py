@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from toolkit import settings
-from toolkit.connection import parse, redact
+from toolkit.connection import connect, parse, redact
 from toolkit.errors import OperationalError, UsageError
 from toolkit.resources import supabase_folder
 from toolkit.rollout.phases import Phase, phases
@@ -107,9 +107,9 @@ def push(
             "PGOPTIONS": _options(time_zone, defer_backfill),
         }
     )
-    with _project(wanted) as folder:
+    with _project(wanted, _others(database_url, wanted)) as folder:
         command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
-        command += ["--yes", "--output-format", "json"]
+        command += ["--include-all", "--yes", "--output-format", "json"]
         process = subprocess.Popen(
             command,
             env=environment,
@@ -148,9 +148,28 @@ def _options(time_zone: str | None, defer_backfill: bool) -> str:
     return " ".join(options)
 
 
+def _others(database_url: str, wanted: list[Phase]) -> tuple[str, ...]:
+    """Versions in the database's history that this push does not bring, mostly the app's own."""
+    brought = {phase.version for phase in wanted}
+    with connect(database_url, autocommit=True) as connection:
+        there = connection.execute(
+            "select to_regclass('supabase_migrations.schema_migrations') is not null"
+        ).fetchone()
+        if there != (True,):
+            return ()
+        rows = connection.execute(
+            "select version from supabase_migrations.schema_migrations order by version"
+        ).fetchall()
+    return tuple(version for (version,) in rows if version not in brought)
+
+
 @contextmanager
-def _project(wanted: list[Phase]) -> Iterator[Path]:
-    """A folder for the CLI to work in; it writes beside what it reads."""
+def _project(wanted: list[Phase], others: tuple[str, ...]) -> Iterator[Path]:
+    """A folder for the CLI to work in; it writes beside what it reads.
+
+    The CLI wants a file for every version that the history names, so the app's own
+    migrations are there as empty files, which it does not apply again.
+    """
     with tempfile.TemporaryDirectory(prefix="meterledger-push-") as name:
         folder = Path(name)
         migrations = folder / "supabase" / "migrations"
@@ -158,6 +177,8 @@ def _project(wanted: list[Phase]) -> Iterator[Path]:
         shutil.copy(supabase_folder() / "config.toml", folder / "supabase")
         for phase in wanted:
             shutil.copy(phase.migration, migrations)
+        for version in others:
+            (migrations / f"{version}_applied_before.sql").touch()
         yield folder
 
 

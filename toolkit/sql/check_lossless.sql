@@ -29,8 +29,16 @@ shown as (
   from public.electricity_readings_v as v
   inner join standing as s on s.user_id = v.user_id and s.reading_id = v.id
 ),
-lost as (select * from legacy except all select * from shown),
-invented as (select * from shown except all select * from legacy)
+lost as (
+  select * from legacy
+  except all
+  select * from shown
+),
+invented as (
+  select * from shown
+  except all
+  select * from legacy
+)
 select l.user_id, l.id as row_id, 'the view does not give this legacy row back' as finding
 from lost as l
 union all

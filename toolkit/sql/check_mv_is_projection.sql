@@ -1,14 +1,14 @@
 -- The materialized view, as just refreshed, against the projection, both ways.
 with
 missing as (
-  table ledger.readings
+  select * from ledger.readings
   except all
-  table public.electricity_readings_mv
+  select * from public.electricity_readings_mv
 ),
 surplus as (
-  table public.electricity_readings_mv
+  select * from public.electricity_readings_mv
   except all
-  table ledger.readings
+  select * from ledger.readings
 )
 select m.user_id, m.id as row_id, 'the materialized view lacks this row' as finding
 from missing as m

@@ -5,7 +5,7 @@ live as (
     coalesce(e.reading_id, p.event_id) as id, p.user_id, p.calculated_position as kwh_value,
     p.token_cost, p.notes, p.meter_photo_url, p.created_at,
     case when p.is_topup then p.kwh_amount else e.legacy_token_amount end as token_amount
-  from (select distinct e.user_id from public.token_events as e) as u
+  from (select distinct w.user_id from public.token_events as w) as u
   cross join lateral public.calculate_user_positions(u.user_id) as p
   inner join public.token_events as e on e.user_id = p.user_id and e.id = p.event_id
 ),
@@ -15,8 +15,16 @@ projected as (
     r.token_amount
   from ledger.readings as r
 ),
-missing as (select * from live except all select * from projected),
-surplus as (select * from projected except all select * from live)
+missing as (
+  select * from live
+  except all
+  select * from projected
+),
+surplus as (
+  select * from projected
+  except all
+  select * from live
+)
 select m.user_id, m.id as row_id, 'the projection lacks this row of the events' as finding
 from missing as m
 union all

@@ -2,7 +2,7 @@
 select
   (select count(*) from public.electricity_readings) as legacy_rows,
   (select count(*) from ledger.migrated_readings as l where not l.superseded) as migrated,
-  (select count(*) from ledger.merges) as merged,
+  (select count(*) from ledger."merges") as merged,
   (select count(*) from ledger.migration_rejects) as rejected,
   (
     select count(*) from public.token_events as e

@@ -3,5 +3,4 @@ select r.user_id
 from ledger.readings as r
 group by r.user_id
 order by count(*), r.user_id
-offset (select count(distinct r.user_id) / 2 from ledger.readings as r)
-limit 1
+limit 1 offset (select count(distinct o.user_id) / 2 from ledger.readings as o)

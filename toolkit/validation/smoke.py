@@ -84,9 +84,7 @@ def _two_users(connection: psycopg.Connection[TupleRow]) -> tuple[UUID, UUID] | 
     return (rows[0][0], rows[1][0]) if len(rows) == 2 else None
 
 
-def _as_user(
-    connection: psycopg.Connection[TupleRow], me: UUID, other: UUID
-) -> list[str | None]:
+def _as_user(connection: psycopg.Connection[TupleRow], me: UUID, other: UUID) -> list[str | None]:
     def count(query: bytes, whose: UUID) -> int:
         with acting_as(connection, "authenticated", me):
             row = connection.execute(query, {"whose": whose, "me": me}).fetchone()
