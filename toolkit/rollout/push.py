@@ -188,17 +188,15 @@ def _follow(
     """Read what the CLI says while it works; its answer is one JSON object on stdout."""
     applied: list[str] = []
     lines: list[str] = []
-    assert process.stderr is not None
-    assert process.stdout is not None
     try:
-        for line in process.stderr:
+        for line in process.stderr or ():
             lines.append(line.rstrip())
             match = _APPLYING.search(line)
             if match is not None:
                 applied.append(match["file"].removesuffix(".sql"))
                 if on_phase is not None:
                     on_phase(applied[-1])
-        output = process.stdout.read()
+        output = process.stdout.read() if process.stdout else ""
         process.wait()
     except BaseException:
         process.kill()

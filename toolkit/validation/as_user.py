@@ -117,7 +117,7 @@ def check_plan(connection: psycopg.Connection[TupleRow], user: UUID) -> CheckRes
     )
 
 
-def _result(name: str, title: str, findings: tuple[Finding, ...], **figures: Any) -> CheckResult:
+def _result(name: str, title: str, findings: tuple[Finding, ...], **figures: object) -> CheckResult:
     return CheckResult(
         name=name,
         title=title,

@@ -69,7 +69,7 @@ SQL_CHECKS = (
         "legacy rows that cannot become an event",
         "check_rejects",
         Verdict.NOTE,
-        "see ledger.migration_rejects: correct each row in electricity_readings, or accept its loss",
+        "see ledger.migration_rejects: correct the legacy rows, or accept their loss",
     ),
     SqlCheck(
         "near_matches",

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow, dict_row
 
-from toolkit.connection import connect, describe
+from toolkit.connection import connect, describe, redact
 from toolkit.errors import FindingsError, OperationalError
 from toolkit.resources import statement
 from toolkit.rollout.phases import phases, verify
@@ -44,6 +44,17 @@ def validate(
     Raises:
         OperationalError: no connection, or the database has not had the phases.
     """
+    try:
+        return _validate(database_url, keep, on_check)
+    except psycopg.Error as error:
+        raise OperationalError(
+            f"validation stopped: {redact(str(error.diag.message_primary or error))}",
+            next_step="see that the server runs and that the role owns the tables, then validate "
+            "again",
+        ) from error
+
+
+def _validate(database_url: str, keep: int, on_check: OnCheck | None) -> ValidationReport:
     started = time.monotonic()
     done: list[CheckResult] = []
     with connect(database_url, autocommit=True, application_name="meterledger validate") as open_:
@@ -59,8 +70,11 @@ def validate(
 
 
 def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
-    """The operator's counts: legacy_rows, migrated, merged, rejected, event_only, events,
-    view_rows, mv_rows, mv_bytes, projection_bytes."""
+    """The operator's counts.
+
+    Rows: legacy_rows, migrated, merged, rejected, event_only, events, view_rows, mv_rows.
+    Bytes: mv_bytes, projection_bytes.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         row: dict[str, Any] | None = cursor.execute(statement("select_counts")).fetchone()
     return {name: int(value) for name, value in (row or {}).items()}
@@ -122,7 +136,17 @@ def _check_phases(connection: psycopg.Connection[TupleRow]) -> CheckResult:
 
 def _check_mv(connection: psycopg.Connection[TupleRow]) -> CheckResult:
     """Refresh the materialized view; a refresh that is under way elsewhere is waited for."""
-    connection.execute("refresh materialized view concurrently public.electricity_readings_mv")
+    try:
+        connection.execute("refresh materialized view concurrently public.electricity_readings_mv")
+    except psycopg.Error as error:
+        return CheckResult(
+            name="mv_refresh",
+            title="the materialized view refreshes beside its readers",
+            verdict=Verdict.FAIL,
+            count=1,
+            findings=(Finding(None, None, str(error.diag.message_primary or error)),),
+            next_step="it needs its owner, its unique index and to be filled: see the phases check",
+        )
     figures = counts(connection)
     return CheckResult(
         name="mv_refresh",
@@ -155,7 +179,7 @@ def _sql_check(check: SqlCheck, keep: int) -> Check:
 
 def _body(name: str) -> sql.SQL:
     # A file of ours, not input; the newline ends a comment on its last line.
-    return sql.SQL(cast("LiteralString", statement(name).decode() + "\n"))
+    return sql.SQL(statement(name).decode() + "\n")
 
 
 def _check_reference(connection: psycopg.Connection[TupleRow], keep: int) -> CheckResult:

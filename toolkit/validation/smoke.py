@@ -109,7 +109,7 @@ def _as_user(connection: psycopg.Connection[TupleRow], me: UUID, other: UUID) ->
 
 
 def _as_anon(connection: psycopg.Connection[TupleRow], user: UUID) -> list[str | None]:
-    outcomes = []
+    outcomes: list[str | None] = []
     for what, query in {**_OWN_AND_OTHERS, **_CLOSED_TO_USERS}.items():
         try:
             with acting_as(connection, "anon"):
