@@ -20,7 +20,7 @@ from tests.support.servers import MakeDatabase
 from toolkit import settings
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
-from toolkit.local.binaries import Binaries, Source
+from toolkit.local.binaries import Binaries, Source, find_binaries
 from toolkit.local.server import Server
 from toolkit.rehearse.restore import restore_dump
 
@@ -193,15 +193,13 @@ def test_a_dump_of_a_newer_server(
     assert "PostgreSQL 19" in error.next_step
 
 
-def test_a_dump_for_a_real_older_server(
-    app: Database, make_database: MakeDatabase, tools: Binaries, tmp_path: Path
-) -> None:
-    if app.major < 17:
-        pytest.skip("the default server is the oldest one")
+def test_a_dump_for_a_real_older_server(make_database: MakeDatabase, tmp_path: Path) -> None:
+    new = make_database(StartingPoint.LEGACY_ONLY, major=17)
     old = make_database(StartingPoint.EMPTY, major=15)
-    dump = make_dump(app, tools, tmp_path, CUSTOM)
+    tools = find_binaries(major=17)
+    dump = make_dump(new, tools, tmp_path, CUSTOM)
     error = refused(OperationalError, dump, old, tools)
-    assert f"of a PostgreSQL {app.major} database" in error.message
+    assert "of a PostgreSQL 17 database" in error.message
     assert old.value("select to_regclass('public.user_profiles') is null") is True
 
 
