@@ -1,8 +1,9 @@
 -- Purpose: phase 0, the ground that the other phases stand on: the legacy app's tables where they
 --   are missing, a check of their shape where they are there, and the private schema ledger.
--- Objects: public.user_profiles, public.create_user_profile(), public.electricity_readings;
---   schema ledger; ledger.require_columns(), ledger.settings, ledger.guard_settings(),
---   ledger.deployments, ledger.found_objects, ledger.set_aside
+-- Objects: public.user_profiles, public.create_user_profile(), public.electricity_readings,
+--   their policies, grants and triggers, index electricity_readings_user_date; schema ledger;
+--   ledger.require_columns(), ledger.found_objects, ledger.set_aside, ledger.settings,
+--   ledger.guard_settings(), ledger.deployments
 -- Locks: access share on found tables; none that a running app would notice
 -- Rollback: rollbacks/20261101000000_baseline.sql (rolled back last, if ever)
 set local lock_timeout = '5s';
@@ -46,7 +47,8 @@ begin
 end;
 $$;
 comment on function ledger.require_columns(regclass, jsonb) is
-  'Raises ML001 with a list unless the table has each named column in one of the types given as a|b';
+  'Raises ML001 with a list unless the table has each named column in one of the types given as '
+  'a|b';
 revoke all on function ledger.require_columns(regclass, jsonb)
 from public, anon, authenticated, service_role;
 
@@ -122,7 +124,8 @@ select ledger.require_columns('public.electricity_readings', '{
 -- their own.
 do $$
 begin
-  if (select origin from ledger.found_objects where object_name = 'public.user_profiles') = 'created'
+  if (select origin from ledger.found_objects where object_name = 'public.user_profiles')
+    = 'created'
   then
     comment on table public.user_profiles is 'One row a user, made when the user signs up';
     alter table public.user_profiles enable row level security;

@@ -1,7 +1,7 @@
 -- Purpose: phase 1, the key swap: primary and foreign keys that carry user_id, so that nobody can
 --   point at, probe for or collide with another user's row.
 -- Objects: token_events_tenant_pkey, token_events_void_of_event_tenant_fkey,
---   recalculation_batches_tenant_pkey
+--   recalculation_batches_tenant_pkey; token_events_user_profile_fkey, where a found table lacks it
 -- Locks: access exclusive on token_events and recalculation_batches for catalog changes only
 --   (the index is there already); foreign keys are validated in the next file
 -- Rollback: rollbacks/20261101000104_use_tenant_safe_keys.sql
@@ -73,7 +73,8 @@ begin
   if v_list is not null then
     raise exception 'meterledger: other objects depend on the old key of id alone: %', v_list
       using errcode = 'ML001',
-        detail = 'Next: Drop them and push again; afterwards foreign keys must be (user_id, …) → (user_id, id).';
+        detail = 'Next: Drop them and push again; afterwards foreign keys must be '
+          '(user_id, …) → (user_id, id).';
   end if;
 end;
 $$;

@@ -6,9 +6,11 @@
 --   ledger.near_matches, ledger.amend_namesakes(), ledger.migrate_readings(),
 --   ledger.migrate_users(), ledger.migration_problems(), ledger.migration_differences(),
 --   ledger.start_migration(), ledger.finish_migration(), ledger.migrate_data(),
---   ledger.undo_data_migration(), ledger.sync_inserts(), ledger.sync_updates(),
---   ledger.sync_deletes(), ledger.void_survivors(), ledger.keep_time_zone(); their triggers
--- Locks: share row exclusive on electricity_readings and token_events, to create triggers
+--   ledger.undo_data_migration(), ledger.sync_inserts(), ledger.sync_deletes(),
+--   ledger.void_readings(), ledger.sync_updates(), ledger.void_survivors(),
+--   ledger.keep_time_zone(); their triggers
+-- Locks: share row exclusive on electricity_readings, token_events and ledger.settings, to create
+--   triggers
 -- Rollback: rollbacks/20261101000400_install_data_migration.sql
 set local lock_timeout = '5s';
 
@@ -62,7 +64,7 @@ create table if not exists ledger.migration_rejects (
 comment on table ledger.migration_rejects is
   'Legacy rows that cannot become a valid event, whole, with the reason';
 
-create table if not exists ledger.merges (
+create table if not exists ledger."merges" (
   user_id uuid not null,
   event_id uuid not null,
   reading_id uuid not null,
@@ -71,7 +73,7 @@ create table if not exists ledger.merges (
   merged_at timestamptz not null default now(),
   primary key (user_id, event_id)
 );
-comment on table ledger.merges is
+comment on table ledger."merges" is
   'Dual-written events that were voided because the migrated reading states the same fact';
 
 create table if not exists ledger.amended_events (
@@ -83,16 +85,16 @@ create table if not exists ledger.amended_events (
   primary key (user_id, event_id)
 );
 comment on table ledger.amended_events is
-  'Events under a reading''s id as they were: completed (same fact), or displaced (another fact, now '
-  'shown under an id of its own)';
+  'Events under a reading''s id as they were: completed (same fact), or displaced (another fact, '
+  'now shown under an id of its own)';
 
 alter table ledger.migration_runs enable row level security;
 alter table ledger.migrated_readings enable row level security;
 alter table ledger.migration_rejects enable row level security;
-alter table ledger.merges enable row level security;
+alter table ledger."merges" enable row level security;
 alter table ledger.amended_events enable row level security;
 revoke all on table
-ledger.migration_runs, ledger.migrated_readings, ledger.migration_rejects, ledger.merges,
+ledger.migration_runs, ledger.migrated_readings, ledger.migration_rejects, ledger."merges",
 ledger.amended_events
 from public, anon, authenticated, service_role;
 revoke all on sequence ledger.migration_runs_run_id_seq
@@ -159,8 +161,9 @@ $do$;
 comment on view ledger.mapped_readings is
   'Each legacy reading as the event that it becomes, or the reason why it cannot become one';
 
+-- With whatever columns the found table has.
 create or replace view ledger.pending_readings with (security_invoker = true) as
-select r.*
+select r.* -- noqa: AM04
 from public.electricity_readings as r
 where not exists (
     select from ledger.migrated_readings as l
@@ -173,12 +176,13 @@ comment on view ledger.pending_readings is 'Legacy rows that are neither migrate
 create or replace view ledger.near_matches with (security_invoker = true) as
 with
 -- Each such event at its own day and at its neighbours', so that the join is one of equal days.
+-- A lateral subquery cannot be a CTE.
 leftover as materialized (
   select
     e.user_id, e.id, e.event_type, e.kwh_amount, c.local_day, d.days,
     c.local_day + d.days as wanted_day
   from public.token_events as e
-  cross join lateral (
+  cross join lateral ( -- noqa: ST05
     select (e.event_date at time zone (select ledger.time_zone()))::date as local_day
   ) as c
   cross join (values (-1), (0), (1)) as d (days)
@@ -207,8 +211,8 @@ where m.reject_reason is null
     else m.kwh_amount = e.kwh_amount
   end;
 comment on view ledger.near_matches is
-  'Events that may state a reading''s fact but not exactly: the same day within 10% or 1 kWh, or the '
-  'same kWh on a neighbouring day; both stay, a person decides';
+  'Events that may state a reading''s fact but not exactly: the same day within 10% or 1 kWh, or '
+  'the same kWh on a neighbouring day; both stay, a person decides';
 
 revoke all on table ledger.mapped_readings, ledger.pending_readings, ledger.near_matches
 from public, anon, authenticated, service_role;
@@ -691,7 +695,8 @@ begin
 end;
 $$;
 comment on function ledger.finish_migration(bigint) is
-  'Proves that the books balance and that the view gives every row back (else ML004), closes the run';
+  'Proves that the books balance and that the view gives every row back (else ML004), closes the '
+  'run';
 
 create or replace function ledger.migrate_data(p_batch_rows int default 50000)
 returns jsonb
@@ -723,7 +728,8 @@ begin
 end;
 $$;
 comment on function ledger.migrate_data(int) is
-  'Moves all pending legacy rows, in batches of whole users, in one transaction; a rerun moves none';
+  'Moves all pending legacy rows, in batches of whole users, in one transaction; a rerun moves '
+  'none';
 
 create or replace function ledger.undo_data_migration()
 returns jsonb
@@ -877,7 +883,8 @@ begin
   return null;
 end;
 $$;
-comment on function ledger.sync_inserts() is 'After an insert into electricity_readings: records it';
+comment on function ledger.sync_inserts() is
+  'After an insert into electricity_readings: records it';
 
 create or replace function ledger.sync_deletes()
 returns trigger

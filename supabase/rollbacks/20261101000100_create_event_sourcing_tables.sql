@@ -65,7 +65,8 @@ begin
         v_grant ->> 'privilege', v_table, v_grant ->> 'grantee'
       );
     end loop;
-    update ledger.found_objects as f set definition = '{}' where f.object_name = v_found.object_name;
+    update ledger.found_objects as f set definition = '{}'
+    where f.object_name = v_found.object_name;
   end loop;
 
   if to_regclass('public.token_events') is not null then

@@ -25,7 +25,8 @@ begin
     group by e.id having count(*) > 1 limit 20
   ) as x;
   if v_shared is not null then
-    raise exception 'meterledger: a key of id alone cannot hold events of several users: %', v_shared
+    raise exception 'meterledger: a key of id alone cannot hold events of several users: %',
+      v_shared
       using errcode = 'ML006', detail = 'Next: Stop the rollback here: the tenant-safe key stays.';
   end if;
 

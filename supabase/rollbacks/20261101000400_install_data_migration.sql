@@ -35,7 +35,7 @@ drop view if exists ledger.near_matches;
 drop view if exists ledger.pending_readings;
 drop view if exists ledger.mapped_readings;
 drop table if exists ledger.amended_events;
-drop table if exists ledger.merges;
+drop table if exists ledger."merges";
 drop table if exists ledger.migration_rejects;
 drop table if exists ledger.migrated_readings;
 drop table if exists ledger.migration_runs;

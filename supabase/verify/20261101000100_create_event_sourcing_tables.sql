@@ -1,4 +1,5 @@
--- Verifies: migrations/20261101000100_create_event_sourcing_tables.sql; raises ML005 unless it holds.
+-- Verifies: migrations/20261101000100_create_event_sourcing_tables.sql; raises ML005 unless
+--   it holds.
 do $$
 declare
   v_table regclass;

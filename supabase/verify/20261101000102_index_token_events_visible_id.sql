@@ -1,4 +1,5 @@
--- Verifies: migrations/20261101000102_index_token_events_visible_id.sql; raises ML005 unless it holds.
+-- Verifies: migrations/20261101000102_index_token_events_visible_id.sql; raises ML005 unless
+--   it holds.
 do $$
 begin
   if not exists (

@@ -30,8 +30,8 @@ begin
     from pg_class as c inner join pg_roles as r on r.oid = c.relowner
     where c.oid = 'public.token_events'::regclass
   ) then
-    raise exception 'table, projection, materialized view and functions need one owner that bypasses '
-      'row level security'
+    raise exception 'table, projection, materialized view and functions need one owner that '
+      'bypasses row level security'
       using errcode = 'ML005', hint = 'alter … owner to postgres;';
   end if;
   if not (
