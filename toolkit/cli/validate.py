@@ -20,13 +20,14 @@ LOCAL = "local"
 
 def validate(
     environment: Annotated[
-        str, typer.Argument(metavar="[ENV]", help="Where; 'local' for now.")
-    ] = LOCAL,
+        str | None, typer.Argument(metavar="[ENV]", help="Where; 'local' for now.")
+    ] = None,
     database_url: Annotated[
         str | None,
         typer.Option(
-            help="Another database, as its owner, on a direct or session connection. Put the "
-            "password into PGPASSWORD or METERLEDGER_DATABASE_URL: arguments are seen by all."
+            help="Another database, as its owner, on a direct or session connection; also taken "
+            "from METERLEDGER_DATABASE_URL. Arguments are seen by everybody on the machine: leave "
+            "the password out and put it into PGPASSWORD."
         ),
     ] = None,
     database: Annotated[str, typer.Option(help="The database of the local server.")] = DATABASE,
@@ -52,13 +53,13 @@ def validate(
     raise typer.Exit(EXIT_OK if report.valid else EXIT_FINDINGS)
 
 
-def _url(environment: str, database_url: str | None, database: str) -> str:
+def _url(environment: str | None, database_url: str | None, database: str) -> str:
     loaded = settings.load()
-    given = database_url or (loaded.database_url if environment != LOCAL else None)
+    given = database_url or (loaded.database_url if environment is None else None)
     if given is not None:
         parse(given)
         return given
-    if environment != LOCAL:
+    if environment not in (None, LOCAL):
         raise UsageError(
             f"there is no environment {environment!r}",
             next_step="say local, or give --database-url",
