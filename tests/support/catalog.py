@@ -36,6 +36,12 @@ from pg_constraint as k
 where k.connamespace = 'public'::regnamespace
   and k.contype <> 'n' -- not null, which the columns tell
 union all
+select format('ledger holds %s', c.oid::regclass)
+from pg_class as c where c.relnamespace = to_regnamespace('ledger')
+union all
+select format('ledger holds %s', p.oid::regprocedure)
+from pg_proc as p where p.pronamespace = to_regnamespace('ledger')
+union all
 select format('index %s', i.indexdef) from pg_indexes as i where i.schemaname = 'public'
 union all
 select format('policy %s', to_jsonb(p)) from pg_policies as p where p.schemaname = 'public'
