@@ -29,7 +29,7 @@ from tests.support.events import (
     signed_in,
 )
 from tests.support.servers import Databases, MakeDatabase, default_major
-from toolkit.bootstrap import DateType, StartingPoint
+from toolkit.bootstrap import StartingPoint
 
 TIMESTAMP = "timestamp with time zone"
 POSITION_COLUMNS = [
@@ -109,26 +109,32 @@ def columns(database: Database, relation: str) -> list[tuple[str, str]]:
     ]
 
 
-DATE_TYPES: list[tuple[DateType, str]] = [("date", "date"), ("timestamptz", TIMESTAMP)]
-
-
-@pytest.mark.parametrize(("date_type", "shown"), DATE_TYPES)
 @pytest.mark.parametrize("relation", ["electricity_readings_v", "electricity_readings_mv"])
-def test_the_readings_views_have_the_legacy_columns_and_its_date_type(
-    make_database: MakeDatabase, major: int, relation: str, date_type: DateType, shown: str
+def test_the_readings_views_have_the_legacy_columns(
+    make_database: MakeDatabase, major: int, relation: str
+) -> None:
+    database = make_database(migrated=True, major=major)
+
+    assert columns(database, f"public.{relation}") == reading_columns("date")
+
+
+@pytest.mark.parametrize("relation", ["electricity_readings_v", "electricity_readings_mv"])
+def test_their_date_is_an_instant_where_the_legacy_one_is(
+    make_database: MakeDatabase, major: int, relation: str
 ) -> None:
     database = make_database(
-        StartingPoint.LEGACY_ONLY, migrated=True, date_type=date_type, major=major
+        StartingPoint.LEGACY_ONLY, migrated=True, date_type="timestamptz", major=major
     )
 
-    assert columns(database, f"public.{relation}") == reading_columns(shown)
+    assert columns(database, f"public.{relation}") == reading_columns(TIMESTAMP)
 
 
 @pytest.mark.parametrize("point", list(StartingPoint))
 def test_every_starting_point_ends_in_the_same_columns(
     make_database: MakeDatabase, point: StartingPoint
 ) -> None:
-    database = make_database(point, migrated=True)
+    zone = "UTC" if point is StartingPoint.DUAL_WRITE else None
+    database = make_database(point, migrated=True, time_zone=zone)
 
     for relation in ("electricity_readings_v", "electricity_readings_mv"):
         assert columns(database, f"public.{relation}") == reading_columns("date")
@@ -232,10 +238,11 @@ def test_voided_events_and_void_events_are_not_shown(owner: Connection, user: UU
 
 @pytest.mark.parametrize("zone", [None, "Asia/Jakarta", "America/Bogota"])
 def test_a_day_is_a_day_in_the_apps_zone_whatever_the_session_says(
-    make_database: MakeDatabase, zone: str | None
+    db: Database, zone: str | None
 ) -> None:
-    database = make_database(migrated=True, time_zone=zone)
-    with database.connect(autocommit=True) as owner:
+    with db.connect(autocommit=True) as owner:
+        if zone is not None:
+            owner.execute("update ledger.settings set time_zone = %s", (zone,))
         owner.execute("set time zone 'Pacific/Auckland'")
         [user] = sign_up(owner, 1)
         instants = [day(1), day(1, hour=4), day(1, hour=16), day(1, hour=17), day(1, hour=23)]

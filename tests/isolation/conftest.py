@@ -25,7 +25,7 @@ from toolkit.bootstrap import DefaultPrivileges, StartingPoint
 
 ALL, NOTHING = DefaultPrivileges.GRANT_ALL, DefaultPrivileges.GRANT_NOTHING
 EDITIONS = {
-    "pg17": (17, Template(migrated=True, time_zone="UTC", regime=ALL)),
+    "pg17": (17, Template(migrated=True, regime=ALL)),
     "pg17-from-dual-write": (
         17,
         Template(StartingPoint.DUAL_WRITE, migrated=True, time_zone="UTC", regime=ALL),
@@ -87,4 +87,5 @@ def street(
     """Alice and Bob, who must know nothing of each other."""
     major, template = EDITIONS[request.param]
     for database in shared_database(databases(major), template):
+        database.rows("update ledger.settings set time_zone = 'UTC'")
         yield Street(database, settle(database), settle(database))

@@ -188,20 +188,20 @@ def test_a_statement_about_anothers_row_finds_nothing(
 @pytest.mark.parametrize(
     "statement",
     [
-        "update recalculation_batches set user_id = %(bob)s where id = %(batch)s",
-        "update electricity_readings set user_id = %(bob)s where id = %(reading)s",
-        "update token_events set user_id = %(bob)s where id = %(event)s",
-        "update user_profiles set id = %(bob)s where id = %(user)s",
+        # Without a condition nothing is read, so that no policy but that of the update checks.
+        "update recalculation_batches set user_id = %(bob)s",
+        "update electricity_readings set user_id = %(bob)s",
+        "update token_events set user_id = %(bob)s",
+        "update user_profiles set id = %(bob)s",
+        "update recalculation_batches set user_id = %(bob)s where id = %(batch)s returning id",
     ],
-    ids=lambda statement: statement.split()[1],
 )
 def test_a_user_gives_no_row_of_its_own_away(
     street: Street, bob: Household, alice: Connection, statement: str
 ) -> None:
     own = street.alice
-    names = {"batch": own.batch, "reading": own.reading, "event": own.event, "user": own.user}
-    with pytest.raises(psycopg.Error), alice.transaction():
-        alice.execute(statement.encode(), {"bob": bob.user, **names})
+    with pytest.raises(DENIED), alice.transaction():
+        alice.execute(statement.encode(), {"bob": bob.user, "batch": own.batch})
     kept = "update recalculation_batches set user_id = user_id where id = %s"
     assert alice.execute(kept, (own.batch,)).rowcount == 1
 
