@@ -1,4 +1,4 @@
-"""What the catalog must say: keys of one tenant, and no grant beyond what the contract needs."""
+"""What the catalog must say: no grant beyond what the contract needs, and RLS behind each."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.database import Database
-from tests.support.events import shared_database
-from tests.support.servers import Databases, Template
-from toolkit.bootstrap import DefaultPrivileges, StartingPoint
+from tests.support.editions import EDITIONS, database_of, edition_name
+from tests.support.servers import Databases
 
-ALL, NOTHING = DefaultPrivileges.GRANT_ALL, DefaultPrivileges.GRANT_NOTHING
-EDITIONS = [
-    (17, StartingPoint.EMPTY, ALL),
-    (17, StartingPoint.EMPTY, NOTHING),
-    (17, StartingPoint.LEGACY_ONLY, ALL),
-    (17, StartingPoint.DUAL_WRITE, ALL),
-    (15, StartingPoint.EMPTY, ALL),
-    (15, StartingPoint.DUAL_WRITE, NOTHING),
-]
 API_ROLES = ("anon", "authenticated", "service_role")
 EVERYBODY_OUTSIDE = ("PUBLIC", *API_ROLES)
-# Unique keys of tables of users without user_id in them, each with its reason.
-KEYS_OF_NO_TENANT = {
-    "public.electricity_readings_pkey": "the legacy table keeps the key that its clients know",
-    "ledger.migration_rejects_pkey": "names a legacy row by the legacy key; it may have no profile",
-    "ledger.set_aside_pkey": "a number made by the database; nobody outside writes the table",
-}
 # What the app brought along is the app's: the rollout neither grants nor revokes there.
+TABLES_OF_THE_APP = {"public.user_profiles", "public.electricity_readings"}
 FUNCTIONS_OF_THE_APP = {"handle_new_user()"}
 INSERTABLE = {
     *("id", "user_id", "event_type", "event_date", "kwh_amount", "token_cost", "notes"),
@@ -41,19 +26,11 @@ HARMFUL = {"TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"}
 Grant = tuple[str, str, str]
 
 
-def edition_name(edition: tuple[int, StartingPoint, DefaultPrivileges]) -> str:
-    return f"pg{edition[0]}-{edition[1].value}-{edition[2].value}"
-
-
 @pytest.fixture(scope="module", params=EDITIONS, ids=edition_name)
 def catalog(
     databases: Callable[[int], Databases], request: pytest.FixtureRequest
 ) -> Iterator[Database]:
-    major, point, regime = request.param
-    # A zone where the isolation tests want one: they share the template, which takes seconds.
-    zone = "UTC" if point is StartingPoint.DUAL_WRITE else None
-    template = Template(starting_point=point, regime=regime, migrated=True, time_zone=zone)
-    yield from shared_database(databases(major), template)
+    yield from database_of(databases, request.param)
 
 
 def grants(database: Database) -> set[Grant]:
@@ -84,57 +61,6 @@ def granted_columns(database: Database, role: str, privilege: str) -> set[str]:
             (role, privilege),
         )
     }
-
-
-def test_every_key_of_a_table_of_users_names_the_user(catalog: Database) -> None:
-    without = catalog.rows(
-        "select format('%%s.%%s', relnamespace::regnamespace, relname)"
-        " from pg_index join pg_class on pg_class.oid = indexrelid"
-        " join pg_attribute on attrelid = indrelid and attname = 'user_id'"
-        " where indisunique and attnum <> all (indkey::smallint[])"
-        " and relnamespace in ('public'::regnamespace, 'ledger'::regnamespace)",
-        (),
-    )
-
-    assert {name for (name,) in without} == set(KEYS_OF_NO_TENANT)
-
-
-def test_events_and_recalculations_are_keyed_by_user_and_id(catalog: Database) -> None:
-    keys = catalog.rows(
-        "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint"
-        " where contype = 'p' and conrelid in ('public.token_events'::regclass,"
-        " 'public.recalculation_batches'::regclass, 'ledger.readings'::regclass)"
-    )
-
-    assert {definition for _, definition in keys} == {"PRIMARY KEY (user_id, id)"}
-    assert len(keys) == 3
-
-
-def test_every_foreign_key_between_tables_of_users_carries_the_user(catalog: Database) -> None:
-    keys = catalog.rows(
-        "select conname::text, convalidated, exists ("
-        "   select from unnest(conkey, confkey) as pair (here, there)"
-        "   join pg_attribute as h on h.attrelid = conrelid and h.attnum = here"
-        "   join pg_attribute as t on t.attrelid = confrelid and t.attnum = there"
-        "   where h.attname = 'user_id' and t.attname = 'user_id')"
-        " from pg_constraint where contype = 'f'"
-        " and exists (select from pg_attribute where attrelid = conrelid and attname = 'user_id')"
-        " and exists (select from pg_attribute where attrelid = confrelid and attname = 'user_id')"
-    )
-
-    assert keys, "void_of_event refers to an event"
-    assert {(valid, carries) for _, valid, carries in keys} == {(True, True)}
-
-
-def test_the_profile_is_what_a_users_rows_hang_on(catalog: Database) -> None:
-    keys = catalog.rows(
-        "select conrelid::regclass::text, convalidated, confdeltype::text from pg_constraint"
-        " where contype = 'f' and confrelid = 'public.user_profiles'::regclass"
-        " and conrelid in ('public.token_events'::regclass,"
-        " 'public.recalculation_batches'::regclass)"
-    )
-
-    assert sorted(keys) == [("recalculation_batches", True, "c"), ("token_events", True, "c")]
 
 
 def test_no_outsider_holds_anything_on_the_materialized_view(catalog: Database) -> None:
@@ -179,10 +105,18 @@ def test_nobody_anonymous_holds_anything_that_the_rollout_made(catalog: Database
 
 
 def test_no_outsider_holds_what_row_level_security_does_not_guard(catalog: Database) -> None:
-    held = grants(catalog)
+    held = {grant for grant in grants(catalog) if grant[0] not in TABLES_OF_THE_APP}
 
     assert not [grant for grant in held if grant[2] in HARMFUL]
     assert {grant for grant in held if grant[2] == "SELECT"}
+
+
+def test_nor_on_the_apps_tables_whose_rows_become_events_or_own_them(catalog: Database) -> None:
+    """With TRIGGER, a client runs code in other people's writes; TRUNCATE asks no policy."""
+    held = {grant for grant in grants(catalog) if grant[0] in TABLES_OF_THE_APP}
+
+    assert {(table, privilege) for table, _, privilege in held if privilege in HARMFUL} == set()
+    assert {table for table, _, privilege in held if privilege == "SELECT"} == TABLES_OF_THE_APP
 
 
 def test_events_and_readings_are_granted_no_more_than_is_needed(catalog: Database) -> None:
