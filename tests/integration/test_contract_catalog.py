@@ -12,8 +12,8 @@ from tests.support.servers import Databases
 
 API_ROLES = ("anon", "authenticated", "service_role")
 EVERYBODY_OUTSIDE = ("PUBLIC", *API_ROLES)
-# What the app brought along is the app's: the rollout neither grants nor revokes there.
 TABLES_OF_THE_APP = {"public.user_profiles", "public.electricity_readings"}
+# A trigger function cannot be called, whoever may execute it: the rollout leaves the app's alone.
 FUNCTIONS_OF_THE_APP = {"handle_new_user()"}
 INSERTABLE = {
     *("id", "user_id", "event_type", "event_date", "kwh_amount", "token_cost", "notes"),
