@@ -120,24 +120,43 @@ select ledger.require_columns('public.electricity_readings', '{
   "created_at": "timestamp with time zone"
 }');
 
--- Found tables keep their policies and grants, but for three rights that pass row level security by
--- and that no client of the REST API can use. They are noted, for the rollback.
-update ledger.found_objects as f
-set definition = jsonb_build_object('grants', (
-  select coalesce(jsonb_agg(jsonb_build_object(
-    'grantee', case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
-    'privilege', g.privilege_type
-  )), '[]')
-  from pg_class as c
-  cross join aclexplode(c.relacl) as g
-  where c.oid = to_regclass(f.object_name)
-    and g.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
-    and (g.grantee = 0 or g.grantee in ('anon'::regrole, 'authenticated'::regrole))
-))
-where f.object_name in ('public.user_profiles', 'public.electricity_readings')
-  and f.origin = 'found' and f.definition = '{}';
-revoke truncate, references, trigger on table public.user_profiles, public.electricity_readings
-from public, anon, authenticated;
+-- Found tables keep their policies and grants, but for the rights that pass row level security by
+-- and that no client of the REST API can use. They are noted, for the rollback. (MAINTAIN came with
+-- PostgreSQL 17.)
+do $$
+declare
+  v_right record;
+begin
+  for v_right in
+    select
+      f.object_name,
+      g.privilege_type as privilege,
+      case when g.grantee = 0 then 'public' else g.grantee::regrole::text end as grantee
+    from ledger.found_objects as f
+    inner join pg_class as c on c.oid = to_regclass(f.object_name)
+    cross join aclexplode(c.relacl) as g
+    where f.object_name in ('public.user_profiles', 'public.electricity_readings')
+      and f.origin = 'found'
+      and g.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN')
+      and (
+        g.grantee = 0
+        or g.grantee in ('anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole)
+      )
+  loop
+    update ledger.found_objects as f
+    set definition = jsonb_set(
+      f.definition, '{grants}',
+      coalesce(f.definition -> 'grants', '[]') || jsonb_build_array(jsonb_build_object(
+        'grantee', v_right.grantee, 'privilege', v_right.privilege
+      ))
+    )
+    where f.object_name = v_right.object_name;
+    execute format(
+      'revoke %s on table %s from %s', v_right.privilege, v_right.object_name, v_right.grantee
+    );
+  end loop;
+end;
+$$;
 
 -- The policies, grants and the profile trigger of tables that this phase made.
 do $$
