@@ -54,7 +54,7 @@ def test_any_legacy_table_gives_itself_back(
 
     owner = database.admin()
 
-    @settings(max_examples=70, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(table=st.data())
     def holds(table: st.DataObject) -> None:
         rows = table.draw(tables(date_type))

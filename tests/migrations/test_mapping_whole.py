@@ -89,7 +89,7 @@ def test_numbers_that_no_limit_holds_stay_exact(make_database: MakeDatabase) -> 
     assert rejects == [(named(user, values[2]), values[2])]
 
 
-@pytest.mark.parametrize("zone", ["Etc/GMT-14", "Etc/GMT+12", "UTC"])
+@pytest.mark.parametrize("zone", ["Etc/GMT-14", "Etc/GMT+12"])
 @pytest.mark.parametrize("date_type", ["date", "timestamptz"])
 def test_a_date_at_the_edge_of_the_calendar_comes_back_or_is_rejected(
     make_database: MakeDatabase, date_type: DateType, zone: str

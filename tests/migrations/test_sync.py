@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from tests.support.clients import Clients
 from tests.support.database import Connection, Database
-from tests.support.household import ZONE, named, put_readings, readings_of
+from tests.support.household import (
+    ZONE,
+    events_of,
+    named,
+    plant,
+    put_events,
+    put_readings,
+    readings_of,
+)
 from tests.support.rollout import apply, projection_is_live, table_texts
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import DateType, StartingPoint
@@ -59,10 +67,10 @@ def test_any_sequence_of_legacy_writes_shows_at_once(
     users = (database.add_user(), database.add_user())
     owner = database.admin()
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=45, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def holds(data: st.DataObject) -> None:
-        with half_migrated(owner, users) as connection:
+        with half_migrated(owner, users) as (connection, found):
             clients = Clients(data, connection, users, pending(connection))
             for _ in range(data.draw(st.integers(1, 8))):
                 note(clients.anything())
@@ -73,26 +81,34 @@ def test_any_sequence_of_legacy_writes_shows_at_once(
             settled(connection)
             connection.execute("select ledger.undo_data_migration()")
             events = table_texts(connection, "public", "token_events")
-            assert events == sorted(clients.own_events.values())
+            assert events == sorted([*found, *clients.own_events.values()])
 
     with owner:
         holds()
 
 
 @contextmanager
-def half_migrated(connection: Connection, users: tuple[UUID, ...]) -> Iterator[Connection]:
-    """A transaction over rows that the deferred backfill has moved, and rows that it has not."""
+def half_migrated(
+    connection: Connection, users: tuple[UUID, ...]
+) -> Iterator[tuple[Connection, list[str]]]:
+    """A transaction over rows that the deferred backfill has moved, and rows that it has not.
+
+    Yields the connection, and token_events as they were found.
+    """
     with connection.transaction(force_rollback=True):
         connection.execute("set local session_replication_role = replica")
         for user in users:
             rows = readings_of(user)
             put_readings(connection, [row | {"created_at": "2020-01-01Z"} for row in rows])
+            put_events(connection, events_of(user))
         connection.execute("set local session_replication_role = origin")
         connection.execute("set local role postgres")
+        connection.execute("select ledger.project_everything()")
+        found = table_texts(connection, "public", "token_events")
         connection.execute(
             "select ledger.migrate_users(ledger.start_migration(), array[%s]::uuid[])", (users[0],)
         )
-        yield connection
+        yield connection, found
 
 
 def pending(connection: Connection) -> set[UUID]:
@@ -127,6 +143,68 @@ def test_rows_wait_until_the_time_zone_is_confirmed(make_database: MakeDatabase)
     database.rows("update electricity_readings set kwh_value = 1 where token_amount = 50")
     assert database.value("select count(*) from ledger.pending_readings") == waiting - 1
     assert database.value("select ledger.migrate_data() ->> 'migrated'") == str(waiting - 1)
+    assert database.rows("select * from ledger.migration_differences()") == []
+
+
+def test_a_pending_reading_that_is_edited_still_absorbs_its_event(
+    make_database: MakeDatabase,
+) -> None:
+    database = make_database(StartingPoint.DUAL_WRITE)
+    user, other = plant(database, StartingPoint.DUAL_WRITE)
+    apply(database, time_zone=ZONE, defer_backfill=True)
+    with database.as_user(user) as request:
+        request.execute("update electricity_readings set notes = 'edited' where token_amount = 50")
+    assert database.rows("select user_id from ledger.merges") == [(user,)]
+    database.rows("select ledger.migrate_data()")
+    merged = database.rows("select user_id, event_id from ledger.merges")
+    assert set(merged) == {(user, named(user, "e topup")), (other, named(other, "e topup"))}
+
+
+def test_a_table_without_constraints_rejects_and_takes_back(make_database: MakeDatabase) -> None:
+    """Nulls, negative numbers and rows of nobody: found ones and live ones alike."""
+    database = make_database(StartingPoint.LEGACY_ONLY)
+    user = database.add_user()
+    database.rows(
+        "alter table electricity_readings alter user_id drop not null, alter date drop not null,"
+        " alter kwh_value drop not null, drop constraint electricity_readings_kwh_value_check,"
+        " drop constraint electricity_readings_user_id_fkey"
+    )
+    rows = [
+        {"user_id": user, "kwh_value": 1},
+        {"date": "2024-01-01", "kwh_value": 1},
+        {"user_id": user, "date": "2024-01-01"},
+        {"user_id": user, "date": "2024-01-01", "kwh_value": -1},
+        {"user_id": named(user, "nobody"), "date": "2024-01-01", "kwh_value": 1},
+        {},
+    ]
+
+    def put(name: str) -> None:
+        with database.connect() as connection:
+            numbered = [row | {"id": named(user, f"{name}{n}")} for n, row in enumerate(rows)]
+            put_readings(connection, numbered)
+
+    put("found")
+    apply(database, time_zone=ZONE)
+    put("live")
+    reasons = database.rows(
+        "select reason, count(*) from ledger.migration_rejects group by 1 order by 1"
+    )
+    assert reasons == [
+        ("kwh_value out of range", 2),
+        ("no date", 2),
+        ("no kwh_value", 2),
+        ("no profile owns it", 2),
+        ("no user", 4),
+    ]
+    shown = "select count(*) from electricity_readings_v"
+    database.rows(
+        "update electricity_readings set user_id = %s, date = now(), kwh_value = 3", (user,)
+    )
+    assert database.value("select count(*) from ledger.migration_rejects") == 0
+    assert database.value(shown) == 2 * len(rows)
+    database.rows("update electricity_readings set user_id = null")
+    assert database.value("select count(*) from ledger.migration_rejects") == 2 * len(rows)
+    assert database.value(shown) == 0
     assert database.rows("select * from ledger.migration_differences()") == []
 
 
@@ -169,10 +247,11 @@ def mentions(database: Database, user: UUID) -> list[str]:
 
 
 def test_truncate_of_the_legacy_table_is_refused(make_database: MakeDatabase) -> None:
-    database = make_database(StartingPoint.LEGACY_ONLY, migrated=True, time_zone=ZONE)
+    database = make_database(StartingPoint.LEGACY_ONLY)
     user = database.add_user()
     with database.connect() as connection:
         put_readings(connection, readings_of(user))
+    apply(database, time_zone=ZONE)
     with pytest.raises(Exception, match="never truncated"):
         database.rows("truncate electricity_readings")
     assert database.rows("select * from ledger.migration_differences()") == []

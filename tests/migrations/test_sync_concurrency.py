@@ -164,10 +164,11 @@ def leave(database: Database, users: list[UUID], start: Barrier) -> None:
 def test_a_client_voids_an_event_that_a_legacy_write_is_about_to_void(
     make_database: MakeDatabase,
 ) -> None:
-    database = make_database(StartingPoint.LEGACY_ONLY, migrated=True, time_zone=ZONE)
+    database = make_database(StartingPoint.LEGACY_ONLY)
     user = database.add_user()
     with database.connect() as connection:
         put_readings(connection, readings_of(user))
+    apply(database, time_zone=ZONE)
     id_ = named(user, "topup")
     with database.connect() as legacy, ThreadPoolExecutor(1) as pool:
         # The legacy writer has the turn; then the client comes for the same event.

@@ -67,6 +67,33 @@ def test_voiding_a_merged_event_reaches_the_survivor_of_an_edited_reading(
     assert state(database, user, named(user, "e topup")) == (True, "typo", user)
 
 
+def test_voiding_the_event_of_an_older_fact_leaves_the_newer_one(
+    make_database: MakeDatabase,
+) -> None:
+    """The edit of a dual-write app: the legacy row changes, then its old event is voided."""
+    database, user, _ = migrated(make_database)
+    client(
+        database,
+        user,
+        "update electricity_readings set token_amount = 60 where id = %(id)s",
+        id=named(user, "topup"),
+    )
+    client(database, user, VOID, id=named(user, "e topup"), user=user, reason="edited")
+    assert seen(database, user, named(user, "topup")) == 1
+    undo(database)
+    assert state(database, user, named(user, "e topup")) == (True, "edited", user)
+
+
+def test_a_fact_deleted_on_both_sides_stays_deleted(make_database: MakeDatabase) -> None:
+    database, user, _ = migrated(make_database)
+    delete = "delete from electricity_readings where id = %(id)s"
+    client(database, user, delete, id=named(user, "topup"))
+    client(database, user, VOID, id=named(user, "e topup"), user=user, reason="deleted")
+    assert seen(database, user, named(user, "topup")) == 0
+    undo(database)
+    assert state(database, user, named(user, "e topup")) == (True, "deleted", user)
+
+
 def test_a_void_that_comes_as_an_event_first_is_one_void(make_database: MakeDatabase) -> None:
     """The two halves of a void in the other order, about a merged event."""
     database, user, _ = migrated(make_database)
