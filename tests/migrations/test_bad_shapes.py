@@ -13,7 +13,7 @@ from tests.support.household import ZONE, named, plant, put_events
 from tests.support.rollout import apply, before, history, roll_everything_back
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import StartingPoint
-from toolkit.errors import OperationalError
+from toolkit.errors import FindingsError, OperationalError
 from toolkit.rollout import phases, push, verify
 
 LEGACY, DUAL = StartingPoint.LEGACY_ONLY, StartingPoint.DUAL_WRITE
@@ -266,3 +266,20 @@ def test_two_voids_of_one_event_become_one(make_database: MakeDatabase) -> None:
     assert re.fullmatch("repeats void [0-9a-f-]{36}", marked)
     roll_everything_back(database)
     assert contents(database)["token_events"] == there
+
+
+def test_an_index_build_that_was_cut_off_is_built_again(make_database: MakeDatabase) -> None:
+    """Killed, CREATE INDEX CONCURRENTLY leaves an invalid index, which 'if not exists' skips."""
+    database = make_database(DUAL)
+    plant(database, DUAL)
+    apply(database, before(KEYS), time_zone=ZONE)
+    with database.admin() as connection:
+        connection.execute(
+            "update pg_index set indisvalid = false where indexrelid = any (array["
+            "'token_events_tenant_pkey', 'token_events_visible_id', 'token_events_order'"
+            "]::regclass[])"
+        )
+    with database.connect() as connection, pytest.raises(FindingsError, match="missing or invalid"):
+        verify(connection, before(KEYS))
+    apply(database, time_zone=ZONE)
+    holds(database)
