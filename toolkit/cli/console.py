@@ -137,7 +137,7 @@ def print_validation(report: ValidationReport) -> None:
         table.add_row(verdict, check.title, f"{check.count:,}", f"{check.seconds:.2f}")
     out.print(table)
     for check in report.checks:
-        if not check.findings:
+        if not check.count:
             continue
         more = check.count - len(check.findings)
         out.print(Text(f"{check.title}: {check.count:,}", style=_STYLES[check.verdict]))

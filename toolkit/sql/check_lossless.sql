@@ -1,6 +1,6 @@
 -- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
--- since, and the view's rows of those events, are the same multiset, both ways. created_at may
--- differ only where the legacy row had none.
+-- since, and the view's rows of those events, are the same multiset, both ways. The one difference
+-- that is allowed: a row without created_at shows the instant of its date.
 with
 standing as (
   select l.user_id, l.reading_id
@@ -11,10 +11,12 @@ standing as (
 legacy as (
   select
     r.id, r.user_id, r.date, r.kwh_value, r.token_cost, r.token_amount, r.notes,
-    r.meter_photo_url, coalesce(r.created_at, v.created_at) as created_at
+    r.meter_photo_url,
+    -- Looked up one by one: rows without it are few.
+    coalesce(r.created_at, (
+      select m.created_at from ledger.mapped_readings as m where m.reading_id = r.id
+    )) as created_at
   from public.electricity_readings as r
-  left join public.electricity_readings_v as v
-    on v.user_id = r.user_id and v.id = r.id and r.created_at is null
   where not exists (select from ledger.migration_rejects as x where x.reading_id = r.id)
     and not exists (
       select from ledger.migrated_readings as l

@@ -2,7 +2,9 @@
 with
 live as (
   select
-    coalesce(e.reading_id, p.event_id) as id, p.user_id, p.calculated_position as kwh_value,
+    coalesce(e.reading_id, p.event_id) as id, p.user_id,
+    ledger.reading_date(p.event_date, (select ledger.time_zone())) as date,
+    p.calculated_position as kwh_value,
     p.token_cost, p.notes, p.meter_photo_url, p.created_at,
     case when p.is_topup then p.kwh_amount else e.legacy_token_amount end as token_amount
   from (select distinct w.user_id from public.token_events as w) as u
@@ -11,7 +13,7 @@ live as (
 ),
 projected as (
   select
-    r.id, r.user_id, r.kwh_value, r.token_cost, r.notes, r.meter_photo_url, r.created_at,
+    r.id, r.user_id, r.date, r.kwh_value, r.token_cost, r.notes, r.meter_photo_url, r.created_at,
     r.token_amount
   from ledger.readings as r
 ),
