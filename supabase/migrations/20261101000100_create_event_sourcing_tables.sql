@@ -60,6 +60,7 @@ begin
         when not abs(e.token_cost) < 1e12 then 'token_cost out of range'
         when not e.event_date between '4713-01-03 00:00+00 BC' and '294276-12-29 00:00+00'
         then 'event_date out of range'
+        when not isfinite(e.created_at) then 'created_at out of range'
         when e.event_type = 'TOPUP' and e.kwh_amount <= 0 then 'a top-up of nothing'
         when e.event_type = 'METER_READING' and e.kwh_amount < 0 then 'a meter below zero'
         when e.event_type = 'VOID' and e.kwh_amount <> 0 then 'a void that has an amount'
@@ -232,6 +233,7 @@ alter table public.token_events
     is_voided
     or (abs(kwh_amount) < 1e12
       and event_date between '4713-01-03 00:00+00 BC' and '294276-12-29 00:00+00'
+      and isfinite(created_at)
       and (token_cost is null or abs(token_cost) < 1e12)
       and (legacy_token_amount is null or abs(legacy_token_amount) < 1e12))
   ) not valid,

@@ -391,7 +391,9 @@ begin
   values (
     coalesce(v_new.reading_id, v_new.id),
     v_new.user_id,
-    ledger.reading_date(v_new.event_date, (select ledger.time_zone())),
+    ledger.reading_date(
+      v_new.event_date, (select coalesce(s.time_zone, 'UTC') from ledger.settings as s)
+    ),
     v_position,
     v_new.token_cost,
     case v_new.event_type when 'TOPUP' then v_new.kwh_amount else v_new.legacy_token_amount end,
