@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from toolkit.validation.as_user import acting_as
 
+# Without RETURNING, which would refuse what the policies for reading hide.
 _INSERT = (
     b"insert into public.token_events (user_id, event_type, event_date, kwh_amount, created_by) "
-    b"values (%(whose)s, 'METER_READING', now(), 1, %(me)s) returning id"
+    b"values (%(whose)s, 'METER_READING', now(), 1, %(me)s)"
 )
+_INSERT_AS_CLIENTS_DO = _INSERT + b" returning *"
 _OWN_AND_OTHERS = {
     "events": b"select count(*) from public.token_events where user_id = %(whose)s",
     "the readings view": b"select count(*) from public.electricity_readings_v "
@@ -27,6 +29,8 @@ _OWN_AND_OTHERS = {
     "the projection": b"select count(*) from ledger.readings where user_id = %(whose)s",
     "positions": b"select count(*) from public.calculate_user_positions(%(whose)s)",
     "legacy readings": b"select count(*) from public.electricity_readings "
+    b"where user_id = %(whose)s",
+    "recalculations": b"select count(*) from public.recalculation_batches "
     b"where user_id = %(whose)s",
 }
 _VOID = (
@@ -36,13 +40,17 @@ _VOID = (
 _CLOSED_TO_USERS = {
     "the materialized view": b"select count(*) from public.electricity_readings_mv",
     "the refresh": b"select public.refresh_readings_mv()",
-    "the private list": b"select count(*) from ledger.migrated_readings",
     "deleting events": b"delete from public.token_events where user_id = %(me)s",
     "truncating events": b"truncate public.token_events",
     "writing the projection": b"update ledger.readings set kwh_value = 0 where user_id = %(me)s",
     "forging a reading's id": b"update public.token_events set reading_id = id "
     b"where user_id = %(me)s",
 }
+_RECALCULATION = (
+    b"insert into public.recalculation_batches "
+    b"(user_id, trigger_type, affected_events, events_count) "
+    b"values (%(user)s, 'MANUAL_CORRECTION', '[]', 0)"
+)
 _MADE_UP = (UUID(int=0xA11CE << 96), UUID(int=0xB0B << 96))
 _MAKE_UP = (
     b"insert into auth.users (id) values (%(user)s)",
@@ -77,13 +85,16 @@ def isolation_smoke(connection: psycopg.Connection[TupleRow]) -> SmokeReport:
     with connection.transaction(force_rollback=True):
         try:
             users = _two_users(connection) or _made_up_users(connection)
+            for user in users:
+                connection.execute(_RECALCULATION, {"user": user})
+            closed = _CLOSED_TO_USERS | _private_tables(connection)
         except psycopg.Error as error:
             reason = error.diag.message_primary or type(error).__name__
             text = f"there are no two users with readings, and none can be made up: {reason}"
             return SmokeReport(0, (text,))
         for me, other in (users, users[::-1]):
-            outcomes += _as_user(connection, me, other)
-        outcomes += _as_anon(connection, users[0])
+            outcomes += _as_user(connection, me, other, closed)
+        outcomes += _as_anon(connection, users[0], closed)
     return SmokeReport(len(outcomes), tuple(text for text in outcomes if text is not None))
 
 
@@ -105,50 +116,79 @@ def _made_up_users(connection: psycopg.Connection[TupleRow]) -> tuple[UUID, UUID
     return _MADE_UP
 
 
-def _as_user(connection: psycopg.Connection[TupleRow], me: UUID, other: UUID) -> list[str | None]:
-    def count(query: bytes, whose: UUID) -> int:
-        with acting_as(connection, "authenticated", me):
-            row = connection.execute(query, {"whose": whose, "me": me}).fetchone()
-        return int(row[0]) if row else 0
+def _private_tables(connection: psycopg.Connection[TupleRow]) -> dict[str, bytes]:
+    """A read of each table and view of ledger but the one that users read."""
+    names = connection.execute(
+        "select c.relname from pg_class as c where c.relnamespace = 'ledger'::regnamespace "
+        "and c.relkind in ('r', 'p', 'v', 'm') and c.relname <> 'readings' order by 1"
+    ).fetchall()
+    query = sql.SQL("select count(*) from {}")
+    return {
+        f"ledger.{name}": query.format(sql.Identifier("ledger", name)).as_bytes()
+        for (name,) in names
+    }
 
+
+def _as_user(
+    connection: psycopg.Connection[TupleRow], me: UUID, other: UUID, closed: dict[str, bytes]
+) -> list[str | None]:
     outcomes: list[str | None] = []
     for what, query in {**_OWN_AND_OTHERS, "updating events": _VOID}.items():
-        own, others = count(query, me), count(query, other)
-        outcomes.append(None if own else f"user {me} gets nothing of their own: {what}")
-        outcomes.append(f"user {me} reaches {others} rows of {other}: {what}" if others else None)
+        own = _count(connection, query, me, me)
+        others = _count(connection, query, me, other)
+        if isinstance(own, int):
+            outcomes.append(None if own else f"user {me} gets nothing of their own: {what}")
+        else:
+            outcomes.append(f"user {me} may not do what must be allowed: {what} ({own})")
+        leaked = isinstance(others, int) and others > 0
+        outcomes.append(f"user {me} reaches {others} rows of {other}: {what}" if leaked else None)
 
-    def insert(whose: UUID, created_by: UUID) -> Callable[[], object]:
-        return lambda: connection.execute(_INSERT, {"whose": whose, "me": created_by})
+    def run(query: bytes, whose: UUID = me, name: UUID = me) -> Callable[[], object]:
+        return lambda: connection.execute(query, {"whose": whose, "me": name})
 
-    outcomes.append(_allowed(connection, me, "insert of an own event", insert(me, me)))
-    outcomes.append(_denied(connection, me, "insert for another user", insert(other, me)))
-    outcomes.append(_denied(connection, me, "insert in another's name", insert(me, other)))
-    for what, query in _CLOSED_TO_USERS.items():
-        run = _runner(connection, query, me)
-        outcomes.append(_denied(connection, me, what, run))
+    outcomes += [
+        _allowed(connection, me, "insert of an own event", run(_INSERT_AS_CLIENTS_DO)),
+        _denied(connection, me, "insert for another user", run(_INSERT, whose=other)),
+        _denied(connection, me, "insert in another's name", run(_INSERT, name=other)),
+        *(_denied(connection, me, what, run(query)) for what, query in closed.items()),
+    ]
     return outcomes
 
 
-def _as_anon(connection: psycopg.Connection[TupleRow], user: UUID) -> list[str | None]:
+def _count(
+    connection: psycopg.Connection[TupleRow], query: bytes, me: UUID, whose: UUID
+) -> int | str:
+    """What a user counts, or the SQLSTATE of the refusal."""
+    try:
+        with acting_as(connection, "authenticated", me):
+            row = connection.execute(query, {"whose": whose, "me": me}).fetchone()
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise
+        return error.sqlstate
+    return int(row[0]) if row else 0
+
+
+def _as_anon(
+    connection: psycopg.Connection[TupleRow], user: UUID, closed: dict[str, bytes]
+) -> list[str | None]:
     outcomes: list[str | None] = []
-    for what, query in {**_OWN_AND_OTHERS, **_CLOSED_TO_USERS}.items():
+    for what, query in {**_OWN_AND_OTHERS, **closed}.items():
         try:
             with acting_as(connection, "anon"):
                 cursor = connection.execute(query, {"whose": user, "me": user})
                 row = cursor.fetchone() if cursor.description else None
         except errors.InsufficientPrivilege:
             outcomes.append(None)
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            outcomes.append(f"anon: {what} failed for another reason ({error.sqlstate})")
         else:
             # The legacy table's own grants are the app's affair; what counts is that no row shows.
             harmless = row is not None and row[0] == 0
             outcomes.append(None if harmless else f"anon reaches {what}")
     return outcomes
-
-
-def _runner(
-    connection: psycopg.Connection[TupleRow], query: bytes, me: UUID
-) -> Callable[[], object]:
-    return lambda: connection.execute(query, {"me": me})
 
 
 def _allowed(
