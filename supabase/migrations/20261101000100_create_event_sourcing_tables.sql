@@ -48,6 +48,25 @@ begin
         detail = 'Next: Drop them, push, and create them again; nothing has been changed.';
   end if;
 
+  select string_agg(format('event %s of user %s', x.id, x.user_id), ', ')
+  into v_list
+  from (
+    select e.id, e.user_id
+    from public.token_events as e
+    where e.void_of_event is not null
+      and not exists (
+        select from public.token_events as t
+        where t.user_id = e.user_id and t.id = e.void_of_event
+      )
+    order by e.user_id, e.id
+    limit 20
+  ) as x;
+  if v_list is not null then
+    raise exception 'meterledger: void_of_event points at no event of the same user: %', v_list
+      using errcode = 'ML003',
+        detail = 'Next: Set void_of_event to null on these rows, or correct it, then push again.';
+  end if;
+
   select string_agg(format('%s %s (%s)', x.event_type, x.id, x.problem), ', ')
     || case when count(*) = 20 then ' and more' else '' end
   into v_list

@@ -22,24 +22,6 @@ begin
     execute format('reindex index %s', v_index);
   end loop;
 
-  select string_agg(format('event %s of user %s', e.id, e.user_id), ', ')
-  into v_list
-  from (
-    select e.id, e.user_id
-    from public.token_events as e
-    where e.void_of_event is not null
-      and not exists (
-        select from public.token_events as t
-        where t.user_id = e.user_id and t.id = e.void_of_event
-      )
-    limit 20
-  ) as e;
-  if v_list is not null then
-    raise exception 'meterledger: void_of_event points at no event of the same user: %', v_list
-      using errcode = 'ML003',
-        detail = 'Next: Set void_of_event to null on these rows, or correct it, then push again.';
-  end if;
-
   -- Whatever else hangs on a key of id alone must be looked at by a person.
   select string_agg(k.what, ', ' order by k.what)
   into v_list

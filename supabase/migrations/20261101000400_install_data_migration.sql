@@ -277,7 +277,7 @@ comment on function ledger.amend_namesakes(uuid[], bigint) is
   'Completes or displaces events that stand under a reading''s own id, and notes how they were';
 
 create or replace function ledger.migrate_readings(
-  p_reading_ids uuid[], p_run_id bigint default null
+  p_reading_ids uuid[], p_run_id bigint, p_just_written boolean
 )
 returns jsonb
 language plpgsql
@@ -325,8 +325,8 @@ begin
   where m.reject_reason is not null;
   get diagnostics v_rejected = row_count;
 
-  -- The plan: which event stands for which reading, and which dual-written event it absorbs. A
-  -- live write absorbs only what its own client wrote within the hour.
+  -- The plan: which event stands for which reading, and which dual-written event it absorbs. What
+  -- was written just now absorbs only what its own client wrote within the hour.
   with
   wanted as materialized (
     select
@@ -368,7 +368,7 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
-      and (p_run_id is not null or e.created_at > now() - interval '1 hour')
+      and (not p_just_written or e.created_at > now() - interval '1 hour')
       and not exists (
         select from ledger.migrated_readings as l
         where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
@@ -431,13 +431,19 @@ begin
     (select count(*) from namesakes)
   into v_migrated, v_completed, v_merged, v_namesakes;
 
+  -- A merged event's survivor moves on with an edit, as long as the reading states the same fact.
   if v_superseded is not null then
     update ledger.merges as g
     set survivor_id = l.event_id
     from ledger.migrated_readings as l
+    inner join ledger.mapped_readings as m
+      on m.user_id = l.user_id and m.reading_id = l.reading_id
+    inner join public.token_events as e
+      on e.user_id = l.user_id and e.id = any (v_superseded)
+        and e.event_type = m.event_type and e.kwh_amount = m.kwh_amount
+        and (e.event_date at time zone (select ledger.time_zone()))::date = m.local_day
     where l.user_id = any (v_users) and l.reading_id = any (p_reading_ids) and not l.superseded
-      and g.user_id = l.user_id and g.survivor_id = any (v_superseded)
-      and g.reading_id = l.reading_id;
+      and g.user_id = l.user_id and g.reading_id = l.reading_id and g.survivor_id = e.id;
   end if;
   if v_merged > 0 then
     update public.token_events as e
@@ -488,9 +494,10 @@ begin
   );
 end;
 $$;
-comment on function ledger.migrate_readings(uuid[], bigint) is
+comment on function ledger.migrate_readings(uuid[], bigint, boolean) is
   'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. '
-  'Without a run it serves a live write and replaces what an earlier version of a row became';
+  'Without a run it serves a live write and replaces what an earlier version of a row became'; what was '
+  'just written absorbs only events of the last hour';
 
 create or replace function ledger.migrate_users(p_run_id bigint, p_users uuid[])
 returns jsonb
@@ -517,7 +524,7 @@ begin
     return '{}';
   end if;
 
-  v_counts := ledger.migrate_readings(v_reading_ids, p_run_id);
+  v_counts := ledger.migrate_readings(v_reading_ids, p_run_id, false);
   update ledger.migration_runs as m
   set migrated = m.migrated + (v_counts ->> 'migrated')::bigint,
     completed = m.completed + (v_counts ->> 'completed')::bigint,
@@ -809,6 +816,13 @@ begin
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
 
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id,
+    to_jsonb(e)
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where e.recalc_batch_id is not null and not l.completed;
+
   -- A merged event whose survivor a client voided stays voided, in the client's words.
   with stays as (
     delete from ledger.merges as g
@@ -829,10 +843,12 @@ begin
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('removed', v_count);
 
+  -- Where a client voided it since, in words of its own, it stays so.
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.merges as g
-  where e.user_id = g.user_id and e.id = g.event_id;
+  where e.user_id = g.user_id and e.id = g.event_id
+    and e.voided_reason = 'merged into ' || g.reading_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('unmerged', v_count);
 
@@ -878,7 +894,9 @@ set search_path = ''
 as $$
 begin
   if (select s.time_zone is not null from ledger.settings as s) then
-    perform ledger.migrate_readings(array_agg(n.id)) from new_rows as n having count(*) > 0;
+    perform ledger.migrate_readings(array_agg(n.id), null, true)
+    from new_rows as n
+    having count(*) > 0;
   end if;
   return null;
 end;
@@ -955,8 +973,17 @@ begin
   having count(*) > 0;
 
   if (select s.time_zone is not null from ledger.settings as s) then
-    perform ledger.migrate_readings(array_agg(n.id))
-    from new_rows as n
+    -- A row that still waited for the data migration is migrated now, as that would have done.
+    perform ledger.migrate_readings(array_agg(n.id), null, n.known)
+    from (
+      select
+        n.*,
+        exists (
+          select from ledger.migrated_readings as l
+          where l.user_id = n.user_id and l.reading_id = n.id
+        ) as known
+      from new_rows as n
+    ) as n
     left join old_rows as o on o.user_id = n.user_id and o.id = n.id
     where o.id is null
       or (
@@ -964,7 +991,7 @@ begin
       ) is distinct from (
         o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
       )
-    having count(*) > 0;
+    group by n.known;
   end if;
   return null;
 end;

@@ -29,7 +29,7 @@ drop function if exists ledger.start_migration();
 drop function if exists ledger.migration_differences();
 drop function if exists ledger.migration_problems();
 drop function if exists ledger.migrate_users(bigint, uuid[]);
-drop function if exists ledger.migrate_readings(uuid[], bigint);
+drop function if exists ledger.migrate_readings(uuid[], bigint, boolean);
 drop function if exists ledger.amend_namesakes(uuid[], bigint);
 drop view if exists ledger.near_matches;
 drop view if exists ledger.pending_readings;
