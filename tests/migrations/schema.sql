@@ -258,7 +258,7 @@ $$;
 
 COMMENT ON FUNCTION ledger.migrate_data(p_batch_rows integer) IS 'Moves all pending legacy rows, in batches of whole users, in one transaction; a rerun moves none';
 
-CREATE FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint DEFAULT NULL::bigint) RETURNS jsonb
+CREATE FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET plan_cache_mode TO 'force_custom_plan'
@@ -302,8 +302,8 @@ begin
   where m.reject_reason is not null;
   get diagnostics v_rejected = row_count;
 
-  -- The plan: which event stands for which reading, and which dual-written event it absorbs. A
-  -- live write absorbs only what its own client wrote within the hour.
+  -- The plan: which event stands for which reading, and which dual-written event it absorbs. What
+  -- was written just now absorbs only what its own client wrote within the hour.
   with
   wanted as materialized (
     select
@@ -345,7 +345,7 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
-      and (p_run_id is not null or e.created_at > now() - interval '1 hour')
+      and (not p_just_written or e.created_at > now() - interval '1 hour')
       and not exists (
         select from ledger.migrated_readings as l
         where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
@@ -408,13 +408,19 @@ begin
     (select count(*) from namesakes)
   into v_migrated, v_completed, v_merged, v_namesakes;
 
+  -- A merged event's survivor moves on with an edit, as long as the reading states the same fact.
   if v_superseded is not null then
     update ledger.merges as g
     set survivor_id = l.event_id
     from ledger.migrated_readings as l
+    inner join ledger.mapped_readings as m
+      on m.user_id = l.user_id and m.reading_id = l.reading_id
+    inner join public.token_events as e
+      on e.user_id = l.user_id and e.id = any (v_superseded)
+        and e.event_type = m.event_type and e.kwh_amount = m.kwh_amount
+        and (e.event_date at time zone (select ledger.time_zone()))::date = m.local_day
     where l.user_id = any (v_users) and l.reading_id = any (p_reading_ids) and not l.superseded
-      and g.user_id = l.user_id and g.survivor_id = any (v_superseded)
-      and g.reading_id = l.reading_id;
+      and g.user_id = l.user_id and g.reading_id = l.reading_id and g.survivor_id = e.id;
   end if;
   if v_merged > 0 then
     update public.token_events as e
@@ -466,7 +472,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint) IS 'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. Without a run it serves a live write and replaces what an earlier version of a row became';
+COMMENT ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) IS 'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. Without a run it serves a live write and replaces what an earlier version of a row became; what was just written absorbs only events of the last hour';
 
 CREATE FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -490,7 +496,7 @@ begin
     return '{}';
   end if;
 
-  v_counts := ledger.migrate_readings(v_reading_ids, p_run_id);
+  v_counts := ledger.migrate_readings(v_reading_ids, p_run_id, false);
   update ledger.migration_runs as m
   set migrated = m.migrated + (v_counts ->> 'migrated')::bigint,
     completed = m.completed + (v_counts ->> 'completed')::bigint,
@@ -863,7 +869,9 @@ begin
   values (
     coalesce(v_new.reading_id, v_new.id),
     v_new.user_id,
-    ledger.reading_date(v_new.event_date, (select ledger.time_zone())),
+    ledger.reading_date(
+      v_new.event_date, (select coalesce(s.time_zone, 'UTC') from ledger.settings as s)
+    ),
     v_position,
     v_new.token_cost,
     case v_new.event_type when 'TOPUP' then v_new.kwh_amount else v_new.legacy_token_amount end,
@@ -1043,7 +1051,9 @@ CREATE FUNCTION ledger.sync_inserts() RETURNS trigger
     AS $$
 begin
   if (select s.time_zone is not null from ledger.settings as s) then
-    perform ledger.migrate_readings(array_agg(n.id)) from new_rows as n having count(*) > 0;
+    perform ledger.migrate_readings(array_agg(n.id), null, true)
+    from new_rows as n
+    having count(*) > 0;
   end if;
   return null;
 end;
@@ -1063,8 +1073,17 @@ begin
   having count(*) > 0;
 
   if (select s.time_zone is not null from ledger.settings as s) then
-    perform ledger.migrate_readings(array_agg(n.id))
-    from new_rows as n
+    -- A row that still waited for the data migration is migrated now, as that would have done.
+    perform ledger.migrate_readings(array_agg(n.id), null, n.known)
+    from (
+      select
+        n.*,
+        exists (
+          select from ledger.migrated_readings as l
+          where l.user_id = n.user_id and l.reading_id = n.id
+        ) as known
+      from new_rows as n
+    ) as n
     left join old_rows as o on o.user_id = n.user_id and o.id = n.id
     where o.id is null
       or (
@@ -1072,7 +1091,7 @@ begin
       ) is distinct from (
         o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
       )
-    having count(*) > 0;
+    group by n.known;
   end if;
   return null;
 end;
@@ -1199,6 +1218,13 @@ begin
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
 
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id,
+    to_jsonb(e)
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where e.recalc_batch_id is not null and not l.completed;
+
   -- A merged event whose survivor a client voided stays voided, in the client's words.
   with stays as (
     delete from ledger.merges as g
@@ -1219,10 +1245,12 @@ begin
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('removed', v_count);
 
+  -- Where a client voided it since, in words of its own, it stays so.
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.merges as g
-  where e.user_id = g.user_id and e.id = g.event_id;
+  where e.user_id = g.user_id and e.id = g.event_id
+    and e.voided_reason = 'merged into ' || g.reading_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('unmerged', v_count);
 
@@ -1650,7 +1678,7 @@ CASE event_type
     WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
     ELSE true
 END)),
-    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
+    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
     CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
     CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
     CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
@@ -2112,7 +2140,7 @@ REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
 
