@@ -496,8 +496,8 @@ end;
 $$;
 comment on function ledger.migrate_readings(uuid[], bigint, boolean) is
   'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. '
-  'Without a run it serves a live write and replaces what an earlier version of a row became'; what was '
-  'just written absorbs only events of the last hour';
+  'Without a run it serves a live write and replaces what an earlier version of a row became; '
+  'what was just written absorbs only events of the last hour';
 
 create or replace function ledger.migrate_users(p_run_id bigint, p_users uuid[])
 returns jsonb
