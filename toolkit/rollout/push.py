@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,18 @@ from toolkit.connection import connect, parse, redact
 from toolkit.errors import OperationalError, UsageError
 from toolkit.resources import supabase_folder
 from toolkit.rollout.phases import Phase, phases
+from toolkit.rollout.project import project
 
 _APPLYING = re.compile(r"Applying migration (?P<file>\S+?\.sql)")
+_VERSION = re.compile(r"[0-9]{1,40}")
 _NO_WAITING_ON_THE_NETWORK = {
     "SUPABASE_TELEMETRY_DISABLED": "1",
     "SUPABASE_NO_UPDATE_NOTIFIER": "1",
     "DO_NOT_TRACK": "1",
 }
 _LAST_LINES = 12
+_PATIENCE_SECONDS = 5.0
+_NOT_RUN = (126, 127)  # what a shell and env answer for a program that they cannot run
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,22 @@ def push(
             "PGOPTIONS": _options(time_zone, defer_backfill),
         }
     )
-    with _project(wanted, _others(database_url, wanted)) as folder:
+    with project(wanted, _others(database_url, wanted)) as folder:
         command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
         command += ["--include-all", "--yes", "--output-format", "json"]
-        process = subprocess.Popen(
+        process = _start(command, environment)
+        applied, output, errors = _follow(process, on_phase)
+    if process.returncode in _NOT_RUN and not applied:
+        raise _cannot_run(errors or output)
+    if process.returncode != 0:
+        raise _explain(output, errors, applied)
+    return PushReport(tuple(applied), time.monotonic() - started)
+
+
+def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """The CLI in a session of its own: npm's is a script that starts another program."""
+    try:
+        return subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -118,17 +135,16 @@ def push(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            start_new_session=True,
         )
-        applied, output, errors = _follow(process, on_phase)
-    if process.returncode != 0:
-        raise _explain(output, errors, applied)
-    return PushReport(tuple(applied), time.monotonic() - started)
+    except OSError as error:
+        raise _cannot_run(error.strerror or str(error)) from error
 
 
 def _without_password(database_url: str) -> tuple[str, str | None]:
     """The URL for the process list, where everybody can read it, and the secret apart."""
     parts = parse(database_url)
-    password = parts.pop("password", None)
+    password = parts.pop("password", None) or settings.variable("PGPASSWORD")
     user = quote(parts.pop("user", "postgres"), safe="")
     host = parts.pop("host", "localhost")
     if ":" in host:
@@ -160,26 +176,8 @@ def _others(database_url: str, wanted: list[Phase]) -> tuple[str, ...]:
         rows = connection.execute(
             "select version from supabase_migrations.schema_migrations order by version"
         ).fetchall()
-    return tuple(version for (version,) in rows if version not in brought)
-
-
-@contextmanager
-def _project(wanted: list[Phase], others: tuple[str, ...]) -> Iterator[Path]:
-    """A folder for the CLI to work in; it writes beside what it reads.
-
-    The CLI wants a file for every version that the history names, so the app's own
-    migrations are there as empty files, which it does not apply again.
-    """
-    with tempfile.TemporaryDirectory(prefix="meterledger-push-") as name:
-        folder = Path(name)
-        migrations = folder / "supabase" / "migrations"
-        migrations.mkdir(parents=True)
-        shutil.copy(supabase_folder() / "config.toml", folder / "supabase")
-        for phase in wanted:
-            shutil.copy(phase.migration, migrations)
-        for version in others:
-            (migrations / f"{version}_applied_before.sql").touch()
-        yield folder
+    # The CLI knows digits only; what else stands there it reports itself.
+    return tuple(v for (v,) in rows if v not in brought and _VERSION.fullmatch(v))
 
 
 def _follow(
@@ -199,10 +197,30 @@ def _follow(
         output = process.stdout.read() if process.stdout else ""
         process.wait()
     except BaseException:
-        process.kill()
-        process.wait()
+        _end(process)
         raise
     return applied, output, "\n".join(lines)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the CLI with the programs that it started; left alone, it would migrate on."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+
+
+def _cannot_run(text: str) -> OperationalError:
+    reason = next(iter(redact(text).strip().splitlines()), "it gave no reason")
+    return OperationalError(
+        f"the Supabase CLI cannot be run: {reason}",
+        next_step="npm's supabase needs node on PATH; or name another supabase program in "
+        "METERLEDGER_SUPABASE_CLI",
+    )
 
 
 def _explain(output: str, errors: str, applied: list[str]) -> OperationalError:
