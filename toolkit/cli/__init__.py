@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 
+import psycopg
 import typer
 
 from toolkit.cli import local
+from toolkit.cli.console import printable
 from toolkit.cli.demo import demo
 from toolkit.cli.rehearse import rehearse
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
-from toolkit.errors import EXIT_OK, MeterledgerError
+from toolkit.errors import EXIT_OK, EXIT_OPERATIONAL, MeterledgerError, OperationalError
 
 EXIT_INTERRUPTED = 130
 
@@ -46,19 +48,39 @@ def run(arguments: list[str] | None = None) -> int:
         _complain(error)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted", err=True)
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
+    except (psycopg.Error, OSError) as error:
+        _complain(_unforeseen(error))
+        return EXIT_OPERATIONAL
     except Exception as error:
         # The parser's own errors know how to show themselves; everything else is a bug.
         if not hasattr(error, "show") or not hasattr(error, "exit_code"):
             raise
         error.show()
         return int(error.exit_code)
+    if code == EXIT_INTERRUPTED:  # typer answers Ctrl-C with the code alone
+        typer.echo("interrupted", err=True)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _unforeseen(error: psycopg.Error | OSError) -> OperationalError:
+    """The words for a server that went away or a disk that is full in the middle of a step."""
+    if isinstance(error, psycopg.Error):
+        state = f" ({error.sqlstate})" if error.sqlstate else ""
+        return OperationalError(
+            f"the database server refused: {error.diag.message_primary or error}{state}",
+            next_step="look at its log (meterledger local status names it), at the disk's free "
+            "space and at the machine's memory, then run the command again",
+        )
+    where = f": {error.filename}" if error.filename else ""
+    return OperationalError(
+        f"{error.strerror or type(error).__name__}{where}",
+        next_step="check the disk's free space and the file's owner, then run the command again",
+    )
 
 
 def _complain(error: MeterledgerError) -> None:
     for line in error.details:
-        typer.echo(f"  {redact(line)}", err=True)
-    typer.echo(f"error: {redact(error.message)}", err=True)
-    typer.echo(f"next: {redact(error.next_step)}", err=True)
+        typer.echo(f"  {printable(redact(line))}", err=True)
+    typer.echo(f"error: {printable(redact(error.message))}", err=True)
+    typer.echo(f"next: {printable(redact(error.next_step))}", err=True)

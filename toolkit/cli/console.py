@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from toolkit.validation.report import ValidationReport, Verdict
 
 _STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAIL: "bold red"}
 _PLAIN_EVERY_SECONDS = 5.0
+# What users typed must not steer the operator's terminal: control characters and the marks
+# that turn the direction of writing.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -54,7 +58,7 @@ class PlainObserver:
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        typer.echo(f"  {redact(text)}", err=True)
+        typer.echo(f"  {printable(redact(text))}", err=True)
 
 
 class BarObserver:
@@ -78,7 +82,7 @@ class BarObserver:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self._bars.console.print(Text(f"  {redact(text)}", style="dim"))
+        self._bars.console.print(Text(f"  {printable(redact(text))}", style="dim"))
 
     def finish(self) -> None:
         """Turn the running bar into a line."""
@@ -108,6 +112,11 @@ def observing() -> Iterator[PlainObserver | BarObserver]:
         observer = BarObserver(bars)
         yield observer
         observer.finish()
+
+
+def printable(text: str) -> str:
+    """One line of text that a terminal only shows."""
+    return _STEERING.sub(" ", text)
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -143,7 +152,8 @@ def print_validation(report: ValidationReport) -> None:
         out.print(Text(f"{check.title}: {check.count:,}", style=_STYLES[check.verdict]))
         for finding in check.findings:
             where = " ".join(part for part in (finding.row_id, finding.user_id) if part)
-            out.print(Text(f"  {finding.text}" + (f"  [{where}]" if where else "")))
+            text = printable(finding.text)
+            out.print(Text(f"  {text}" + (f"  [{where}]" if where else "")))
         if more > 0:
             out.print(Text(f"  and {more:,} more", style="dim"))
         out.print(Text(f"  next: {check.next_step}"))
@@ -176,5 +186,5 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    text = str(value).replace("\n", " ")
+    text = printable(str(value))
     return text if len(text) <= 60 else text[:57] + "…"

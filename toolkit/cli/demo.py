@@ -9,6 +9,7 @@ import typer
 from toolkit import settings
 from toolkit.cli.console import observing, out, print_json, print_table, print_validation
 from toolkit.cli.local import SERVER_FOLDER
+from toolkit.cli.zones import known_zone
 from toolkit.demo.model import Spec
 from toolkit.demo.run import DATABASE, DemoOptions, DemoReport, run_demo
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK
@@ -32,12 +33,15 @@ def demo(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Generate a dual-write database, roll out, prove the result row for row, show it."""
+    """Generate a dual-write database, roll out, prove the result row for row, show it.
+
+    Nothing outside this machine is touched. Exit code 1: something was not as it must be.
+    """
     spec = Spec(
         seed=seed,
         rows=rows,
         users=users,
-        time_zone=time_zone or "UTC",
+        time_zone=known_zone(time_zone),
         dual_write=not legacy_only,
     )
     keep_in = settings.load().home / SERVER_FOLDER if keep else None

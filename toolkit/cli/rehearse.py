@@ -10,6 +10,7 @@ import typer
 from toolkit import settings
 from toolkit.cli.console import observing, out, print_json, print_table, print_validation
 from toolkit.cli.local import SERVER_FOLDER
+from toolkit.cli.zones import known_zone
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK
 from toolkit.rehearse.run import DATABASE, RehearsalReport
 from toolkit.rehearse.run import rehearse as run_rehearsal
@@ -33,11 +34,12 @@ def rehearse(
 
     Nothing outside this machine is touched. Exit code 1: the rollout would not be clean.
     """
+    zone = known_zone(time_zone)
     keep_in = settings.load().home / SERVER_FOLDER if keep else None
     with observing() as observer:
         if time_zone is None:
             observer.note("no --time-zone given: a reading's day is taken as a day in UTC")
-        report = run_rehearsal(dump, time_zone or "UTC", keep_in, observer)
+        report = run_rehearsal(dump, zone, keep_in, observer)
     if as_json:
         print_json(report.as_object())
     else:

@@ -25,17 +25,25 @@ _COLUMNS = sql.SQL(
 
 def make_twin(server: Server, database: str) -> str:
     """Copy a database that nobody is connected to; the twin's name."""
-    twin = f"{database}_twin"
+    twin = _twin_of(database)
+    drop_twin(server, database)
     with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(twin))
-        )
         connection.execute(
             sql.SQL("create database {} template {} owner postgres").format(
                 sql.Identifier(twin), sql.Identifier(database)
             )
         )
     return twin
+
+
+def drop_twin(server: Server, database: str) -> None:
+    """Remove the twin, also one that an interrupted demonstration left."""
+    with connect(server.admin_url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("drop database if exists {} with (force)").format(
+                sql.Identifier(_twin_of(database))
+            )
+        )
 
 
 def copy_seconds(server: Server, database: str, twin: str) -> float:
@@ -55,9 +63,12 @@ def copy_seconds(server: Server, database: str, twin: str) -> float:
                     copy.write(chunk)
             seconds = time.monotonic() - started
             connection.commit()
-    with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(twin)))
+    drop_twin(server, database)
     return seconds
+
+
+def _twin_of(database: str) -> str:
+    return f"{database}_twin"
 
 
 def _export(server: Server, database: str, target: IO[bytes]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolkit.bootstrap import StartingPoint, create_legacy_app
 from toolkit.connection import connect
-from toolkit.demo.copying import copy_seconds, make_twin
+from toolkit.demo.copying import copy_seconds, drop_twin, make_twin
 from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
 from toolkit.demo.model import Spec
@@ -118,6 +118,7 @@ def run_demo(options: DemoOptions, observer: Observer) -> DemoReport:
     watch = Stopwatch(observer)
     with fresh_database(options.keep_in, DATABASE, watch) as server:
         url = server.url(DATABASE)
+        drop_twin(server, DATABASE)
         planted = _generate(server, options.spec, watch)
         zone = options.spec.time_zone
         applied = roll_out(url, zone, watch, through=LAST_PREPARING_VERSION, step="expand")

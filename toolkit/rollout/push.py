@@ -115,7 +115,8 @@ def push(
     with project(wanted, _others(database_url, wanted)) as folder:
         command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
         command += ["--include-all", "--yes", "--output-format", "json"]
-        process = _start(command, environment)
+        # The CLI unpacks parts of itself into the temporary folder, and leaves them there.
+        process = _start(command, {**environment, "TMPDIR": str(folder)})
         applied, output, errors = _follow(process, on_phase)
     if process.returncode in _NOT_RUN and not applied:
         raise _cannot_run(errors or output)
