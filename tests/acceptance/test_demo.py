@@ -172,10 +172,7 @@ def table(out: str) -> list[str]:
     [
         (["--time-zone", "Mars/Olympus"], "error: there is no time zone 'Mars/Olympus'"),
         (["--time-zone", ""], "error: there is no time zone ''"),
-        (["--time-zone", "../../etc/passwd"], "error: there is no time zone"),
         (["--rows", "-1"], "--rows"),
-        (["--rows", "many"], "--rows"),
-        (["--users", "0"], "--users"),
         (["--bogus"], "No such option"),
         (["surplus"], "unexpected extra argument"),
     ],

@@ -172,6 +172,23 @@ def test_a_connection_that_is_lost_is_no_finding(database: Database) -> None:
     assert error.value.next_step
 
 
+def test_what_was_voided_may_hold_anything(database: Database) -> None:
+    user = database.add_user()
+    with database.admin() as connection:
+        connection.execute("set session_replication_role = replica")
+        for at in ("-infinity", "infinity", "4713-01-01 BC"):
+            connection.execute(
+                "insert into public.token_events"
+                " (user_id, event_type, event_date, kwh_amount, is_voided)"
+                " values (%s, 'TOPUP', %s, 'NaN', true)",
+                (user, at),
+            )
+    with database.connect() as connection:
+        record(connection, user, TOPUP, 3)
+
+    assert validate(database.url).valid
+
+
 def test_users_whose_ids_order_unlike_their_text(database: Database) -> None:
     """The fold takes the order of uuids from the database and compares it in Python."""
     with database.connect() as connection:

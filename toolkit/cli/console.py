@@ -37,6 +37,11 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+def say(text: str | Text) -> None:
+    """A line on stdout, never broken: a pipe wants it whole, a terminal folds it itself."""
+    out.print(text, soft_wrap=True)
+
+
 class PlainObserver:
     """One line a step, a note or every few seconds of progress: for logs and pipes."""
 
@@ -126,37 +131,35 @@ def print_json(value: Mapping[str, object]) -> None:
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; None shows as nothing."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else Text(_short(value)) for value in row))
-    out.print(table)
+    _print_titled(title, table)
 
 
 def print_validation(report: ValidationReport) -> None:
     """One row a check, and below it the findings with what to do about them."""
-    table = Table(
-        title=f"validation of {report.database}", title_justify="left", title_style="bold"
-    )
+    table = Table()
     for heading in ("", "check", "found", "seconds"):
         table.add_column(heading, justify="right" if heading in ("found", "seconds") else "left")
     for check in report.checks:
         verdict = Text(check.verdict.value, style=_STYLES[check.verdict])
         table.add_row(verdict, check.title, f"{check.count:,}", f"{check.seconds:.2f}")
-    out.print(table)
+    _print_titled(f"validation of {report.database}", table)
     for check in report.checks:
         if not check.count:
             continue
         more = check.count - len(check.findings)
-        out.print(Text(f"{check.title}: {check.count:,}", style=_STYLES[check.verdict]))
+        say(Text(f"{check.title}: {check.count:,}", style=_STYLES[check.verdict]))
         for finding in check.findings:
             where = " ".join(part for part in (finding.row_id, finding.user_id) if part)
             text = printable(finding.text)
-            out.print(Text(f"  {text}" + (f"  [{where}]" if where else "")))
+            say(Text(f"  {text}" + (f"  [{where}]" if where else "")))
         if more > 0:
-            out.print(Text(f"  and {more:,} more", style="dim"))
-        out.print(Text(f"  next: {check.next_step}"))
+            say(Text(f"  and {more:,} more", style="dim"))
+        say(Text(f"  next: {check.next_step}"))
 
 
 def validation_object(report: ValidationReport) -> dict[str, Any]:
@@ -183,6 +186,12 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
             for check in report.checks
         ],
     }
+
+
+def _print_titled(title: str, table: Table) -> None:
+    # A title of rich's own is broken at the table's width.
+    say(Text(title, style="bold"))
+    out.print(table)
 
 
 def _short(value: object) -> str:

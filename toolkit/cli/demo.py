@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from toolkit import settings
-from toolkit.cli.console import observing, out, print_json, print_table, print_validation
+from toolkit.cli.console import observing, print_json, print_table, print_validation, say
 from toolkit.cli.local import SERVER_FOLDER
 from toolkit.cli.zones import known_zone
 from toolkit.demo.model import Spec
@@ -87,29 +87,27 @@ def _show(report: DemoReport) -> None:
         ("step", "seconds"),
         [(name, f"{value:.2f}") for name, value in report.seconds.items()],
     )
-    out.print(f"a read of 100 rows: {answers.milliseconds} ms, plan {answers.plan}")
+    say(f"a read of 100 rows: {answers.milliseconds} ms, plan {answers.plan}")
     rates = report.rows_per_second
     for name, rate in rates.items():
-        out.print(f"{name}: {rate:,.0f} rows a second")
+        say(f"{name}: {rate:,.0f} rows a second")
     if len(rates) == 2:
-        out.print(f"the inserts run at {rates['insert'] / rates['copy']:.2f} of the COPY's rate")
+        say(f"the inserts run at {rates['insert'] / rates['copy']:.2f} of the COPY's rate")
     for name, (due, found) in report.as_planted.items():
-        out.print(f"[bold red]{name}: {due:,} were planted, {found:,} found[/]")
+        say(f"[bold red]{name}: {due:,} were planted, {found:,} found[/]")
     _verdict(report)
 
 
 def _verdict(report: DemoReport) -> None:
     proof = report.proof
-    out.print(
+    say(
         f"PostgreSQL {report.server_version}, {len(report.phases_applied)} files applied: "
         f"differences {proof.validation.differences}, "
         f"isolation violations {len(proof.smoke.violations)} in {proof.smoke.probes} probes, "
         + ("[bold green]valid[/]" if report.valid else "[bold red]not valid[/]")
     )
     if report.url is not None:
-        out.print(
-            f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)"
-        )
+        say(f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)")
 
 
 def _size(size: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from toolkit import settings
-from toolkit.cli.console import observing, out, print_json, print_table, print_validation
+from toolkit.cli.console import observing, print_json, print_table, print_validation, say
 from toolkit.cli.local import SERVER_FOLDER
 from toolkit.cli.zones import known_zone
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK
@@ -19,7 +19,9 @@ from toolkit.rehearse.run import rehearse as run_rehearsal
 def rehearse(
     dump: Annotated[
         Path,
-        typer.Argument(help="A pg_dump: custom, directory, tar or plain; a file may be gzipped."),
+        typer.Argument(
+            exists=True, help="A pg_dump: custom, directory, tar or plain; a file may be gzipped."
+        ),
     ],
     time_zone: Annotated[
         str | None,
@@ -77,7 +79,7 @@ def _show(report: RehearsalReport) -> None:
         ("step", "seconds"),
         [(name, f"{value:.2f}") for name, value in report.seconds.items()],
     )
-    out.print(
+    say(
         f"PostgreSQL {report.server_version}, {len(report.phases_applied)} files applied: "
         f"differences {report.proof.validation.differences}, "
         f"isolation violations {len(report.proof.smoke.violations)} in "
@@ -89,6 +91,4 @@ def _show(report: RehearsalReport) -> None:
         )
     )
     if report.url is not None:
-        out.print(
-            f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)"
-        )
+        say(f"kept: meterledger local psql --database {DATABASE} (stop: meterledger local stop)")
