@@ -14,7 +14,7 @@ SMALL = ("demo", "--rows", "200", "--users", "30", "--json")
 
 @pytest.mark.parametrize(
     ("step", "group"),
-    [("start", True), ("generate", False), ("expand", True), ("migrate", False), ("ask", True)],
+    [("start", True), ("generate", False), ("expand", True), ("migrate", False)],
 )
 def test_ctrl_c_leaves_nothing(operator: Operator, step: str, group: bool) -> None:
     answer = operator.interrupts(step, *SMALL, group=group)
@@ -28,7 +28,6 @@ def test_ctrl_c_leaves_nothing(operator: Operator, step: str, group: bool) -> No
 
 
 def test_what_a_killed_one_left_is_swept_up_by_the_next(operator: Operator) -> None:
-    operator.kills("start", *SMALL)
     operator.kills("migrate", *SMALL)
     left = operator.leftovers()
 

@@ -25,7 +25,7 @@ def shared(databases: Callable[[int], Databases]) -> Database:
     return proven(databases(default_major()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spoilt(databases: Callable[[int], Databases]) -> Iterator[tuple[Database, str]]:
     """A database with three legacy rows changed behind the sync's back, and the user's id."""
     with proven_copy(databases(default_major())) as copy:

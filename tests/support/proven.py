@@ -49,11 +49,13 @@ class Fault:
             one may return that row's id, or its user's.
         sees: what each check that is for it says, a regular expression.
         only: no other check has a reason to see it; any, where it is left out.
+        undo: statements that mend it; none, where a database is not to be had back.
     """
 
     plant: str
     sees: Mapping[str, str]
     only: Collection[str] = ()
+    undo: str = ""
 
     def happens(self, connection: Connection) -> str | None:
         """Plant it, as supabase_admin; the id that the last statement returned."""
