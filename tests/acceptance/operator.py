@@ -80,10 +80,10 @@ class Operator:
             out, err = process.communicate(timeout=60)
         return Answer(process.returncode, out, said + err)
 
-    def kills(self, step: str, *words: str) -> None:
-        """Start a command, and kill it as soon as it says that a step begins."""
+    def kills(self, line: str, *words: str) -> None:
+        """Start a command, and kill it as soon as it says a line."""
         with self.starts(*words) as process:
-            _read_until(process, f"{step} …")
+            _read_until(process, line)
             process.kill()
             process.communicate(timeout=60)
 

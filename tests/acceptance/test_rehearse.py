@@ -182,6 +182,23 @@ def test_a_rollout_that_would_stop_is_one_finding(
     assert re.search(words, error)
 
 
+def test_an_app_that_leaks_is_reported_and_not_clean(
+    operator: Operator, app: Database, tools: Binaries, folder: Path
+) -> None:
+    app.rows(
+        "create policy everybody on public.electricity_readings for select to authenticated"
+        " using (true)"
+    )
+    dump = make_dump(app, tools, folder, CUSTOM)
+
+    answer = operator.types("rehearse", dump, *JAKARTA, "--json")
+    told = json.loads(answer.out)
+
+    assert answer.code == EXIT_FINDINGS
+    assert (told["clean"], told["valid"], told["isolation_violations"]) == (False, True, 2)
+    assert len(re.findall(r"^  fail user .* rows of .*: legacy readings$", answer.err, re.M)) == 2
+
+
 def test_a_truncated_dump_is_one_error(
     operator: Operator, app: Database, tools: Binaries, folder: Path
 ) -> None:

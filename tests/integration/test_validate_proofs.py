@@ -15,12 +15,13 @@ from tests.support.catalog import contents
 from tests.support.database import Connection, Database
 from tests.support.events import ADJUSTMENT, READING, START, TOPUP, record
 from tests.support.processes import wait_until
-from tests.support.proven import EVENT_ONLY, Fault, proven_copy
+from tests.support.proven import EVENT_ONLY, Fault, proven, proven_copy
 from tests.support.rollout import table_texts
 from tests.support.servers import Databases, default_major
 from toolkit.errors import OperationalError
 from toolkit.validation.report import CheckResult
 from toolkit.validation.run import validate
+from toolkit.validation.smoke import isolation_smoke
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,14 @@ def test_a_connection_that_is_lost_is_no_finding(database: Database) -> None:
 
     assert lost.is_set()
     assert error.value.next_step
+
+
+def test_quiet_on_every_version(databases: Callable[[int], Databases], major: int) -> None:
+    database = proven(databases(major))
+
+    assert validate(database.url).valid
+    with database.connect(autocommit=True) as connection:
+        assert isolation_smoke(connection).violations == ()
 
 
 def test_what_was_voided_may_hold_anything(database: Database) -> None:
