@@ -17,7 +17,7 @@ _SHORTEST_SECRET = 3  # shorter ones would only make the rest unreadable
 
 # A password may hold anything but white space, so it is taken greedily up to the last '@'
 # of the word: hiding too much is fine, too little is not.
-_URL_SECRET = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
+_URL_SECRET = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
 _KEY_VALUE = re.compile(
     r"(?P<head>\b[\w-]*(?:passw(?:or)?d|secret|api_?key|role_key|anon_key|access_token)"
     r"[\"']?\s*[=:]\s*)"

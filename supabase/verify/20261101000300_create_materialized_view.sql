@@ -73,10 +73,38 @@ begin
     ('ledger.readings', 'insert, update, delete, truncate, references, trigger'),
     ('ledger.heads', 'select, insert, update, delete, truncate, references, trigger')
   ) as t (name, privileges)
-  where has_table_privilege(r.role_name, t.name, t.privileges);
+  where has_table_privilege(r.role_name, t.name, t.privileges)
+    or has_any_column_privilege(
+      r.role_name, t.name,
+      concat_ws(', ',
+        case when t.privileges like 'select%' then 'select' end, 'insert', 'update', 'references'
+      )
+    );
   if v_list is not null then
     raise exception 'an API role holds a grant that it must not have: %', v_list
       using errcode = 'ML005', hint = 'revoke all on … from …;';
+  end if;
+
+  if has_function_privilege('anon', 'public.refresh_readings_mv()', 'execute')
+    or has_function_privilege('authenticated', 'public.refresh_readings_mv()', 'execute')
+  then
+    raise exception 'refresh_readings_mv() is open to an API role'
+      using errcode = 'ML005',
+        hint = 'revoke all on function public.refresh_readings_mv() from public, anon, authenticated;';
+  end if;
+  select string_agg(p.polcmd::text || p.polpermissive::text, '') into v_list
+  from pg_policy as p where p.polrelid = 'ledger.readings'::regclass;
+  if v_list is distinct from 'rtrue' then
+    raise exception 'the policies of ledger.readings are not the one for select'
+      using errcode = 'ML005', hint = 'Compare pg_policies with the migration.';
+  end if;
+  if not exists (
+    select from pg_index as i
+    where i.indexrelid = to_regclass('ledger.readings_newest') and i.indisvalid
+  ) then
+    raise exception 'index readings_newest is missing or invalid'
+      using errcode = 'ML005', hint = 'create index readings_newest on ledger.readings '
+        '(user_id, date desc, created_at desc, id desc);';
   end if;
 
   select string_agg(n.name, ', ') into v_list

@@ -10,6 +10,21 @@ begin
     raise exception '%', v_list
       using errcode = 'ML005', hint = 'select * from ledger.migration_problems();';
   end if;
+  select string_agg(distinct format('%s on %s', r.role_name, c.oid::regclass), ', ') into v_list
+  from pg_class as c
+  cross join unnest(array['anon', 'authenticated', 'service_role']) as r (role_name)
+  where c.relnamespace = 'ledger'::regnamespace and c.relkind in ('r', 'v', 'm', 'p')
+    and c.oid <> 'ledger.readings'::regclass
+    and (
+      has_table_privilege(
+        r.role_name, c.oid, 'select, insert, update, delete, truncate, references, trigger'
+      )
+      or has_any_column_privilege(r.role_name, c.oid, 'select, insert, update, references')
+    );
+  if v_list is not null then
+    raise exception 'private tables are open to an API role: %', v_list
+      using errcode = 'ML005', hint = 'revoke all on … from public, anon, authenticated, service_role;';
+  end if;
   select string_agg(n.name, ', ') into v_list
   from unnest(array[
     'electricity_readings_sync_inserts', 'electricity_readings_sync_updates',

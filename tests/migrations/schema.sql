@@ -463,6 +463,7 @@ begin
     on l.user_id = m.user_id and l.reading_id = m.reading_id
       and not l.superseded and not l.completed
   where (select count(*) from voided) >= 0
+    and m.user_id = any (v_users) and l.user_id = any (v_users)
   order by m.user_id, m.event_date, m.created_at, l.event_id;
 
   return jsonb_build_object(
@@ -541,7 +542,13 @@ CREATE FUNCTION ledger.migration_differences() RETURNS TABLE(user_id uuid, readi
           (v.date, v.kwh_value, v.token_cost, v.token_amount, v.notes, v.meter_photo_url)
           is distinct from
           (r.date, r.kwh_value, r.token_cost, r.token_amount, r.notes, r.meter_photo_url)
-          or v.created_at <> r.created_at
+          or v.created_at is distinct from coalesce(
+            r.created_at,
+            (
+              select m.created_at from ledger.mapped_readings as m
+              where r.created_at is null and m.reading_id = r.id
+            )
+          )
         then 'the view shows other values'
       end as problem
     from public.electricity_readings as r
@@ -1324,19 +1331,37 @@ COMMENT ON FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) I
 CREATE FUNCTION ledger.void_survivors() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_void record;
 begin
-  -- A client that holds a merged event's id and voids it means the fact.
+  if not exists (select from old_rows as o where o.is_voided) then
+    return null;
+  end if;
+
+  -- A client that holds a merged event's id and voids it means the fact. Such an event was voided
+  -- before and is now voided in other words.
   for v_void in
-    select g.user_id, g.survivor_id, n.voided_at, n.voided_by, n.voided_reason
-    from new_rows as n
-    inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
-    inner join ledger.merges as g on g.user_id = n.user_id and g.event_id = n.id
-    where o.is_voided and n.is_voided
-      and (n.voided_at, n.voided_by, n.voided_reason)
-      is distinct from (o.voided_at, o.voided_by, o.voided_reason)
+    select g.user_id, g.survivor_id, e.voided_at, e.voided_by, e.voided_reason
+    from (
+      select v.user_id, v.id
+      from (
+        select o.user_id, o.id, o.voided_at, o.voided_by, o.voided_reason
+        from old_rows as o
+        where o.is_voided
+        union
+        select n.user_id, n.id, n.voided_at, n.voided_by, n.voided_reason
+        from new_rows as n
+        where n.is_voided
+      ) as v
+      group by v.user_id, v.id
+      having count(*) > 1
+    ) as c
+    inner join ledger.merges as g on g.user_id = c.user_id and g.event_id = c.id
+    inner join public.token_events as e on e.user_id = c.user_id and e.id = c.id
   loop
     update public.token_events as s
     set is_voided = true, voided_at = coalesce(v_void.voided_at, now()),
