@@ -257,6 +257,28 @@ def test_a_dump_without_the_rows_that_others_point_at(
     assert "--exclude" in error.next_step
 
 
+def test_rows_that_break_their_foreign_key_in_the_live_database_too(
+    app: Database, scratch: Database, tools: Binaries, tmp_path: Path
+) -> None:
+    with app.admin() as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            "insert into public.electricity_readings (user_id, date, kwh_value) "
+            "values (gen_random_uuid(), '2024-01-01', 1)"
+        )
+        connection.commit()
+    dump = make_dump(app, tools, tmp_path, CUSTOM)
+    report = restore_dump(dump, scratch.admin_url, tools)
+    assert [entry.type for entry in report.left_out] == ["FK CONSTRAINT"]
+    assert "holds for new rows only" in report.left_out[0].reason
+    with scratch.connect() as connection:
+        found = connection.execute(
+            "select convalidated from pg_constraint where contype = 'f' "
+            "and conrelid = 'public.electricity_readings'::regclass"
+        ).fetchall()
+    assert found == [(False,)]
+
+
 def test_a_needed_table_that_cannot_be_had_here(
     app: Database, scratch: Database, tools: Binaries, tmp_path: Path
 ) -> None:

@@ -150,8 +150,8 @@ FAULTS = {
     ),
     "the projection lost the index of the newest": Fault(
         "drop index ledger.readings_newest",
-        {"plan": "the plan is"},
-        only=("plan",),
+        {"plan": "the plan is", "phases": "index readings_newest is missing"},
+        only=("plan", "phases"),
         undo="create index readings_newest"
         " on ledger.readings (user_id, date desc, created_at desc, id desc)",
     ),

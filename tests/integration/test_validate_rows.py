@@ -177,8 +177,8 @@ FAULTS = {
         " select ledger.project_everything();"
         " select r.id from public.electricity_readings as r inner join ledger.migrated_readings"
         " as l on l.reading_id = r.id where r.created_at is null limit 1",
-        {"lossless": LOST},
-        only=("lossless",),
+        {"lossless": LOST, "phases": r"\d+ legacy rows do not come back as they were"},
+        only=("lossless", "phases"),
     ),
 }
 

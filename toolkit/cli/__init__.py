@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 
 import psycopg
 import typer
@@ -42,6 +43,9 @@ def main() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command; its exit code: 0 fine, 1 findings, 2 usage, 3 operational."""
+    # Python tries the folder for temporary files out with a file of its own, once: here, where
+    # Ctrl-C is not yet awaited, and not in the middle of a step.
+    tempfile.gettempdir()
     try:
         code = app(arguments, standalone_mode=False)
     except MeterledgerError as error:
