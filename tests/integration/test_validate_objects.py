@@ -50,6 +50,35 @@ FAULTS = {
         {"phases": "policies of .*token_events", "positions_call": "of another user"},
         undo="drop policy leak on public.token_events",
     ),
+    "one column of the materialized view is open": Fault(
+        "grant select (kwh_value) on public.electricity_readings_mv to authenticated",
+        {"phases": "must not have: authenticated on public.electricity_readings_mv"},
+        only=("phases",),
+        undo="revoke select (kwh_value) on public.electricity_readings_mv from authenticated",
+    ),
+    "the refresh is open to users": Fault(
+        "grant execute on function public.refresh_readings_mv() to authenticated",
+        {"phases": r"refresh_readings_mv\(\) is open to an API role"},
+        only=("phases",),
+        undo="revoke execute on function public.refresh_readings_mv() from authenticated",
+    ),
+    "a second policy opens the projection": Fault(
+        "create policy leak on ledger.readings for select to authenticated using (true)",
+        {"phases": "policies of ledger.readings are not the one for select"},
+        undo="drop policy leak on ledger.readings",
+    ),
+    "the private list is open": Fault(
+        "grant select on ledger.migrated_readings to authenticated",
+        {"phases": "private tables are open to an API role: authenticated on"},
+        only=("phases",),
+        undo="revoke select on ledger.migrated_readings from authenticated",
+    ),
+    "a column of the rejects is open to everybody": Fault(
+        "grant select (reason) on ledger.migration_rejects to public",
+        {"phases": "private tables are open to an API role: anon on"},
+        only=("phases",),
+        undo="revoke select (reason) on ledger.migration_rejects from public",
+    ),
     "a projector trigger is disabled": switched_off(
         "public.token_events", "token_events_project_updates"
     ),
