@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ HOME_FOLDER = ".meterledger"
 # libpq reads these. A server or a client that we start must not be steered by what the
 # operator's shell holds for another database.
 _LIBPQ_PREFIX = "PG"
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,66 @@ def load(
         database_url=_word(values, "METERLEDGER_DATABASE_URL"),
         pg_bindir=Path(bindir).absolute() if bindir else None,
         in_ci=(_word(values, "CI") or "0").lower() not in {"0", "false", "no"},
+    )
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One deployed project: what `.env.<name>` says of it, with the process's environment on top.
+
+    Attributes:
+        name: as the operator calls it.
+        database_url: DATABASE_URL, direct or session pooler.
+        api_url: SUPABASE_URL.
+        anon_key: SUPABASE_ANON_KEY, which every client of the app has.
+        service_key: SUPABASE_SERVICE_ROLE_KEY, which reaches everything.
+        jwt_secret: SUPABASE_JWT_SECRET, which signs tokens.
+    """
+
+    name: str
+    database_url: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    anon_key: str | None = field(default=None, repr=False)
+    service_key: str | None = field(default=None, repr=False)
+    jwt_secret: str | None = field(default=None, repr=False)
+
+
+def environment(
+    name: str, environ: Mapping[str, str] | None = None, *, folder: Path | None = None
+) -> Environment:
+    """Read one environment's variables.
+
+    Args:
+        name: of the environment; its file is `.env.<name>`.
+        environ: stands in for the process's environment.
+        folder: where the file is looked for; the current one if left out.
+
+    Raises:
+        UsageError: there is neither the file nor a DATABASE_URL, or the name is no word.
+    """
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name of an environment",
+            next_step="use letters, digits, '-' and '_', as in .env.staging",
+        )
+    here = folder if folder is not None else Path.cwd()
+    file = here / f".env.{name}"
+    values = _merged(os.environ if environ is None else environ, file)
+    if not file.is_file() and _word(values, "DATABASE_URL") is None:
+        known = sorted(p.name.removeprefix(".env.") for p in here.glob(".env.*") if p.is_file())
+        raise UsageError(
+            f"there is no environment {name!r}: no {file.name} here, and no DATABASE_URL",
+            next_step=f"there is {', '.join(known)}"
+            if known
+            else f"write DATABASE_URL=postgresql://… into {file.name}, or say local",
+        )
+    return Environment(
+        name=name,
+        database_url=_word(values, "DATABASE_URL"),
+        api_url=_word(values, "SUPABASE_URL"),
+        anon_key=_word(values, "SUPABASE_ANON_KEY"),
+        service_key=_word(values, "SUPABASE_SERVICE_ROLE_KEY"),
+        jwt_secret=_word(values, "SUPABASE_JWT_SECRET"),
     )
 
 

@@ -14,15 +14,19 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from toolkit.connection import connect
+from toolkit.isolation.access import load_access
+from toolkit.isolation.report import Part, Section
+from toolkit.isolation.run import prove_inside
 from toolkit.local.server import Server
 from toolkit.local.temporary import temporary_server
 from toolkit.rollout.push import push
 from toolkit.validation.report import CheckResult, ValidationReport
 from toolkit.validation.run import counts, validate
-from toolkit.validation.smoke import SmokeReport, isolation_smoke
 
 # Everything up to this version prepares; what follows moves the data.
 LAST_PREPARING_VERSION = "20261101000400"
+# What was found by doing; the rest reads the catalog.
+_DONE = (Section.PROBES, Section.ATTACKS)
 
 
 class Observer(Protocol):
@@ -58,22 +62,37 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Proof:
-    """What validation and the isolation smoke found, and the counts.
+    """What validation and the isolation proof found, and the counts.
 
     Attributes:
         counts: legacy_rows, migrated, merged, rejected, event_only and so on.
         validation: every check's result.
-        smoke: the isolation probes.
+        isolation: the parts of the proof that the database alone can answer.
     """
 
     counts: dict[str, int]
     validation: ValidationReport
-    smoke: SmokeReport
+    isolation: tuple[Part, ...]
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """What somebody could do and must not, or the other way about; a sentence each."""
+        return tuple(
+            finding.text
+            for part in self.isolation
+            if part.section in _DONE
+            for finding in part.findings
+        )
+
+    @property
+    def probes(self) -> int:
+        """How many cases were tried."""
+        return sum(part.tally.probes for part in self.isolation)
 
     @property
     def clean(self) -> bool:
         """True when nothing failed and nobody reached another user's rows."""
-        return self.validation.valid and not self.smoke.violations
+        return self.validation.valid and not self.violations
 
 
 @contextmanager
@@ -120,10 +139,16 @@ def prove(url: str, watch: Stopwatch) -> Proof:
     with watch.step("validate"):
         validation = validate(url, on_check=told)
     with watch.step("isolation"), connect(url, autocommit=True) as connection:
-        smoke = isolation_smoke(connection)
-        for violation in smoke.violations:
+        with connection.transaction(force_rollback=True):
+            parts = prove_inside(connection, load_access())
+        proof = Proof(counts(connection), validation, parts)
+        for violation in proof.violations:
             watch.observer.note(f"fail {violation}")
-        return Proof(counts(connection), validation, smoke)
+        # An app has objects and rights of its own; `isolation` wants them declared.
+        for part in parts:
+            for finding in part.findings if part.section not in _DONE else ():
+                watch.observer.note(f"note {finding.text}")
+        return proof
 
 
 def last_run(connection: psycopg.Connection[TupleRow]) -> dict[str, float]:

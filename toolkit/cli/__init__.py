@@ -11,6 +11,8 @@ import typer
 from toolkit.cli import local
 from toolkit.cli.console import printable
 from toolkit.cli.demo import demo
+from toolkit.cli.isolation import isolation
+from toolkit.cli.mutation import mutation
 from toolkit.cli.rehearse import rehearse
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
@@ -28,6 +30,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(rehearse)
 app.command()(validate)
+app.command()(isolation)
+app.command()(mutation)
 app.add_typer(local.app, name="local")
 
 

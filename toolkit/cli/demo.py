@@ -103,7 +103,7 @@ def _verdict(report: DemoReport) -> None:
     say(
         f"PostgreSQL {report.server_version}, {len(report.phases_applied)} files applied: "
         f"differences {proof.validation.differences}, "
-        f"isolation violations {len(proof.smoke.violations)} in {proof.smoke.probes} probes, "
+        f"isolation violations {len(proof.violations)} in {proof.probes:,} probes, "
         + ("[bold green]valid[/]" if report.valid else "[bold red]not valid[/]")
     )
     if report.url is not None:

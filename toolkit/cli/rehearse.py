@@ -82,8 +82,8 @@ def _show(report: RehearsalReport) -> None:
     say(
         f"PostgreSQL {report.server_version}, {len(report.phases_applied)} files applied: "
         f"differences {report.proof.validation.differences}, "
-        f"isolation violations {len(report.proof.smoke.violations)} in "
-        f"{report.proof.smoke.probes} probes, "
+        f"isolation violations {len(report.proof.violations)} in "
+        f"{report.proof.probes} probes, "
         + (
             "[bold green]the rollout would be clean[/]"
             if report.clean

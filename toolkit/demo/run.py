@@ -91,8 +91,8 @@ class DemoReport:
                 for name in ("legacy_rows", "migrated", "merged", "rejected", "event_only")
             },
             "differences": self.proof.validation.differences,
-            "isolation_violations": len(self.proof.smoke.violations),
-            "isolation_probes": self.proof.smoke.probes,
+            "isolation_violations": len(self.proof.violations),
+            "isolation_probes": self.proof.probes,
             "valid": self.valid,
             "unlike_planted": {
                 name: {"planted": pair[0], "found": pair[1]}

@@ -25,14 +25,14 @@ from toolkit.rollout.project import project
 
 _APPLYING = re.compile(r"Applying migration (?P<file>\S+?\.sql)")
 _VERSION = re.compile(r"[0-9]{1,40}")
-_NO_WAITING_ON_THE_NETWORK = {
+NO_WAITING_ON_THE_NETWORK = {
     "SUPABASE_TELEMETRY_DISABLED": "1",
     "SUPABASE_NO_UPDATE_NOTIFIER": "1",
     "DO_NOT_TRACK": "1",
 }
-_LAST_LINES = 12
+LAST_LINES = 12
 _PATIENCE_SECONDS = 5.0
-_NOT_RUN = (126, 127)  # what a shell and env answer for a program that they cannot run
+NOT_RUN = (126, 127)  # what a shell and env answer for a program that they cannot run
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def push(
     cli = find_cli()
     started = time.monotonic()
     wanted = [phase for phase in phases() if through is None or phase.version <= through]
-    url, password = _without_password(database_url)
+    url, password = without_password(database_url)
     environment = settings.child_environment(
         {
-            **_NO_WAITING_ON_THE_NETWORK,
+            **NO_WAITING_ON_THE_NETWORK,
             **({"PGPASSWORD": password} if password else {}),
             "PGOPTIONS": _options(time_zone, defer_backfill),
         }
@@ -116,16 +116,16 @@ def push(
         command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
         command += ["--include-all", "--yes", "--output-format", "json"]
         # The CLI unpacks parts of itself into the temporary folder, and leaves them there.
-        process = _start(command, {**environment, "TMPDIR": str(folder)})
+        process = start_cli(command, {**environment, "TMPDIR": str(folder)})
         applied, output, errors = _follow(process, on_phase)
-    if process.returncode in _NOT_RUN and not applied:
-        raise _cannot_run(errors or output)
+    if process.returncode in NOT_RUN and not applied:
+        raise cannot_run(errors or output)
     if process.returncode != 0:
         raise _explain(output, errors, applied)
     return PushReport(tuple(applied), time.monotonic() - started)
 
 
-def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+def start_cli(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
     """The CLI in a session of its own: npm's is a script that starts another program."""
     try:
         return subprocess.Popen(
@@ -139,10 +139,10 @@ def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
             start_new_session=True,
         )
     except OSError as error:
-        raise _cannot_run(error.strerror or str(error)) from error
+        raise cannot_run(error.strerror or str(error)) from error
 
 
-def _without_password(database_url: str) -> tuple[str, str | None]:
+def without_password(database_url: str) -> tuple[str, str | None]:
     """The URL for the process list, where everybody can read it, and the secret apart."""
     parts = parse(database_url)
     password = parts.pop("password", None) or settings.variable("PGPASSWORD")
@@ -198,12 +198,12 @@ def _follow(
         output = process.stdout.read() if process.stdout else ""
         process.wait()
     except BaseException:
-        _end(process)
+        end_cli(process)
         raise
     return applied, output, "\n".join(lines)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end_cli(process: subprocess.Popen[str]) -> None:
     """End the CLI with the programs that it started; left alone, it would migrate on."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
@@ -215,7 +215,8 @@ def _end(process: subprocess.Popen[str]) -> None:
         break
 
 
-def _cannot_run(text: str) -> OperationalError:
+def cannot_run(text: str) -> OperationalError:
+    """Our words for a CLI that cannot be started at all."""
     reason = next(iter(redact(text).strip().splitlines()), "it gave no reason")
     return OperationalError(
         f"the Supabase CLI cannot be run: {reason}",
@@ -226,22 +227,29 @@ def _cannot_run(text: str) -> OperationalError:
 
 def _explain(output: str, errors: str, applied: list[str]) -> OperationalError:
     """Our words for the CLI's failure: the phase, the server's message and hint."""
-    answer = _json(output) or _json(errors)
-    error = answer.get("error", answer)
-    error = error if isinstance(error, dict) else {"message": str(error)}
-    text = redact(str(error.get("message") or error.get("detail") or errors or output))
-    message = next(iter(text.strip().splitlines()), "it gave no reason")
+    text = reason_of(output, errors)
+    message = text.splitlines()[0]
     # The CLI shows a server's DETAIL and not its HINT, so our own errors say there what to do.
     advice = re.search(r"^Next: (?P<step>.+)$", text, re.M)
     where = f"phase {applied[-1]} failed: " if applied else "supabase db push failed: "
     return OperationalError(
         where + re.sub(r"^ERROR:\s*(meterledger: )?", "", message),
         next_step=advice["step"] if advice else "mend the cause and run the same command again",
-        details=tuple(redact(errors).splitlines()[-_LAST_LINES:]),
+        details=tuple(redact(errors).splitlines()[-LAST_LINES:]),
     )
 
 
-def _json(text: str) -> dict[str, Any]:
+def reason_of(output: str, errors: str) -> str:
+    """What the CLI says of its failure, without secrets; one line or more."""
+    answer = answer_of(output) or answer_of(errors)
+    error = answer.get("error", answer)
+    error = error if isinstance(error, dict) else {"message": str(error)}
+    text = redact(str(error.get("message") or error.get("detail") or errors or output))
+    return text.strip() or "it gave no reason"
+
+
+def answer_of(text: str) -> dict[str, Any]:
+    """The CLI's answer, the last line of a text that is a JSON object; empty without one."""
     for line in reversed(text.strip().splitlines()):
         try:
             value = json.loads(line)

@@ -1,0 +1,101 @@
+"""Which database a command is aimed at: the argument [ENV] and the options beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from toolkit import settings
+from toolkit.cli.local import SERVER_FOLDER
+from toolkit.connection import connect, parse
+from toolkit.demo.run import DATABASE as DEMO
+from toolkit.errors import OperationalError, UsageError
+from toolkit.local.server import DATABASE, Server
+from toolkit.rehearse.run import DATABASE as REHEARSAL
+
+LOCAL = "local"
+
+Environment = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENV]",
+        help="Where: local, or a name whose .env.<name> holds DATABASE_URL; local if left out.",
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Another database, as its owner; also taken from METERLEDGER_DATABASE_URL. Arguments "
+        "are seen by everybody on the machine: leave the password out and put it into PGPASSWORD."
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="The database of the local server; if left out, the first of postgres, demo and "
+        "rehearsal that has had the rollout."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a command works on.
+
+    Attributes:
+        url: the database, as its owner.
+        environment: what is known of a deployed project beside its database.
+    """
+
+    url: str
+    environment: settings.Environment
+
+
+def find(environment: str | None, database_url: str | None, database: str | None) -> Target:
+    """The database that is meant.
+
+    Raises:
+        UsageError: there is no such environment, or the URL cannot be parsed.
+        OperationalError: the local server does not run.
+    """
+    loaded = settings.load()
+    if environment not in (None, LOCAL):
+        known = settings.environment(environment)
+        url = database_url or known.database_url
+        if url is None:
+            raise UsageError(
+                f".env.{environment} says no DATABASE_URL",
+                next_step="add DATABASE_URL=postgresql://… (direct or session pooler), or give "
+                "--database-url",
+            )
+        parse(url)
+        return Target(url, known)
+    given = database_url or (loaded.database_url if environment is None else None)
+    nowhere = settings.Environment(LOCAL)
+    if given is not None:
+        parse(given)
+        return Target(given, nowhere)
+    server = Server(loaded.home / SERVER_FOLDER)
+    if not server.running():
+        raise OperationalError(
+            "the local server does not run",
+            next_step="meterledger demo --keep makes one with data, meterledger local start an "
+            "empty one",
+        )
+    return Target(server.url(database or _rolled_out(server)), nowhere)
+
+
+def _rolled_out(server: Server) -> str:
+    """The first database of the local server that has had the rollout; postgres if none has."""
+    with connect(server.url(), autocommit=True) as connection:
+        rows = connection.execute("select d.datname from pg_catalog.pg_database as d").fetchall()
+    there = {name for (name,) in rows}
+    for name in (DATABASE, DEMO, REHEARSAL):
+        if name in there:
+            with connect(server.url(name), autocommit=True) as connection:
+                found = connection.execute("select to_regclass('ledger.readings')").fetchone()
+            if found != (None,):
+                return name
+    return DATABASE

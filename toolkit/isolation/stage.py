@@ -1,0 +1,87 @@
+"""What the probes of one proof are made from: the declaration, the users, the live catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from toolkit.isolation.access import Access, Rule
+from toolkit.isolation.cast import ALICE, Actor, Cast, existing_pair
+from toolkit.isolation.catalog import Catalog
+from toolkit.isolation.statements import relation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that the probes are made from.
+
+    Attributes:
+        access: the declaration, without the rules whose object is gone.
+        cast: the made-up users.
+        catalog: what there is.
+        pairs: relation → two users who both have rows in it; missing where nobody has.
+        held: (relation, user) → how many rows a made-up user has.
+        truncatable: relations that a signed-in user could truncate.
+    """
+
+    access: Access
+    cast: Cast
+    catalog: Catalog
+    pairs: Mapping[str, tuple[UUID, UUID]]
+    held: Mapping[tuple[str, UUID], int]
+    truncatable: frozenset[str] = frozenset()
+
+    def actors(self, rule: Rule) -> Iterator[Actor]:
+        """Everybody, with two users who have rows in the relation."""
+        pair = self.pairs.get(rule.name)
+        alice, bob = self.cast.alice.user, self.cast.bob.user
+        for actor in self.cast.actors(self.access):
+            if pair is None or pair == (alice, bob):
+                yield actor
+            elif actor.identity.name == ALICE:
+                # Existing users: they only look, since their rows are in views alone.
+                me, other = pair if actor.me == alice else pair[::-1]
+                yield Actor(actor.identity, me, other, True)
+            else:
+                yield Actor(actor.identity, actor.me, pair[0], actor.signed_in)
+
+
+    def is_first(self, actor: Actor) -> bool:
+        """Whether it is the first of its role: grants on columns are the role's, not the user's."""
+        return not actor.identity.like and actor.me != self.cast.bob.user
+
+
+def set_stage(
+    connection: psycopg.Connection[TupleRow], access: Access, cast: Cast, catalog: Catalog
+) -> Stage:
+    """Find out, as the owner, who has rows where."""
+    pairs, held = {}, {}
+    owned = [rule for rule in access.of_kind("table", "view", "materialized view") if rule.owner]
+    for rule in owned:
+        for user in (*cast.users.values(), cast.bob.user):
+            held[rule.name, user] = _count(connection, rule, user)
+        both = (cast.alice.user, cast.bob.user)
+        pair = both if all(held[rule.name, user] for user in both) else None
+        pair = pair or existing_pair(connection, rule)
+        if pair is not None:
+            pairs[rule.name] = pair
+    tables = [rule.name for rule in access.of_kind("table")]
+    rows = connection.execute(
+        "select t.name from unnest(%s::text[]) as t (name) "
+        "where has_table_privilege('authenticated', t.name, 'truncate')",
+        (tables,),
+    )
+    return Stage(access, cast, catalog, pairs, held, frozenset(name for (name,) in rows))
+
+
+def _count(connection: psycopg.Connection[TupleRow], rule: Rule, user: UUID) -> int:
+    query = sql.SQL("select count(*) from {} as r where r.{} = %s")
+    row = connection.execute(
+        query.format(relation(rule), sql.Identifier(rule.owner)), (user,)
+    ).fetchone()
+    return int(row[0]) if row else 0
