@@ -103,10 +103,11 @@ class FakeAuth:
 
     def _list(self, page: int, size: int) -> Answer:
         rows = self.database.rows(
-            "select id from auth.users order by created_at desc, id limit %s offset %s",
+            "select id, email, created_at from auth.users order by created_at desc, id"
+            " limit %s offset %s",
             (size, (page - 1) * size),
         )
-        return 200, {"users": [self._user(row[0]) for row in rows], "aud": "authenticated"}
+        return 200, {"users": [_shape(*row) for row in rows], "aud": "authenticated"}
 
     def _sign_in(self, content: Mapping[str, Any]) -> Answer:
         email = str(content.get("email"))
@@ -122,19 +123,23 @@ class FakeAuth:
         }
 
     def _user(self, user: UUID) -> dict[str, Any]:
-        email, created = self.database.rows(
-            "select email, created_at from auth.users where id = %s", (user,)
-        )[0]
-        moment: datetime = created.astimezone(UTC)
-        return {
-            "id": str(user),
-            "aud": "authenticated",
-            "role": "authenticated",
-            "email": email,
-            "created_at": moment.isoformat(),
-            "app_metadata": {},
-            "user_metadata": {},
-        }
+        return _shape(
+            *self.database.rows(
+                "select id, email, created_at from auth.users where id = %s", (user,)
+            )[0]
+        )
+
+
+def _shape(user: UUID, email: str, created: datetime) -> dict[str, Any]:
+    return {
+        "id": str(user),
+        "aud": "authenticated",
+        "role": "authenticated",
+        "email": email,
+        "created_at": created.astimezone(UTC).isoformat(),
+        "app_metadata": {},
+        "user_metadata": {},
+    }
 
 
 def _refusal(status: int, code: str) -> Answer:

@@ -34,7 +34,7 @@ _OPERATIONS = {
 }
 _TEXTS = {
     "tables": {"text", "owner", "touch", "keys", "optional"},
-    "views": {"text", "owner", "touch", "optional", "owner_rights"},
+    "views": {"text", "owner", "touch", "optional", "owner_rights", "over"},
     "materialized_views": {"text", "owner", "optional"},
     "sequences": {"text", "optional"},
     "functions": {"text", "definer", "volatility", "search_path", "call", "optional"},
@@ -80,6 +80,7 @@ class Rule:
         keys: why not every key carries the owner's column; empty where each does.
         guards: trigger → the function that it must call.
         owner_rights: of a view, why it may run with its owner's rights; empty: it may not.
+        over: of such a view, the relation whose users it shows, since its owner sees none in it.
         definer: of a function, why it runs with its owner's rights; empty: it must not.
         volatility: of a function.
         search_path: what a function's search_path is pinned to; 'none: …' gives the reason
@@ -101,6 +102,7 @@ class Rule:
     keys: str = ""
     guards: Mapping[str, str] = field(default_factory=dict)
     owner_rights: str = ""
+    over: str = ""
     definer: str = ""
     volatility: str = "volatile"
     search_path: str = ""
@@ -271,6 +273,13 @@ def _access(content: dict[str, Any]) -> Access:
                     "who is no identity",
                     next_step=f"the identities are {', '.join(sorted(names))}",
                 )
+    for rule in rules.values():
+        if rule.owner_rights and not (rule.owner and rule.over in rules):
+            raise UsageError(
+                f"{FILE}: {rule.name} runs with its owner's rights and says no `owner` column, or "
+                "no declared relation that it is `over`",
+                next_step="say both, so that the proof knows whose rows to look for",
+            )
     rooms = {name: tuple(content["rooms"].get(name, ())) for name in _ROOMS}
     return Access(
         identities=identities, later=content["later"], rules=rules, waivers=waivers, **rooms

@@ -100,7 +100,7 @@ def ask(cli: Path, version: str, database_url: str, exposed: Iterable[str]) -> l
         cli, ["db", "advisors", "--remote", url, *options], environment, exposed
     )
     results = answer_of(output).get("results")
-    if code == 0 and isinstance(results, list):
+    if code == 0 and isinstance(results, list) and all(isinstance(r, dict) for r in results):
         return [_advice(result) for result in results]
     reason = reason_of(output, errors) if code else "it answered without a list of results"
     lines = redact(errors).splitlines()[-LAST_LINES:]

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from toolkit.errors import OperationalError
+from toolkit.errors import FindingsError
 from toolkit.isolation.access import Access, Identity, Rule
 from toolkit.isolation.probing import Step, claims
 from toolkit.isolation.statements import compose, insert, sample_row
@@ -101,7 +101,7 @@ def assemble(connection: psycopg.Connection[TupleRow], access: Access) -> Cast:
         access: says which tables users can reach, and what a valid row is.
 
     Raises:
-        OperationalError: they cannot be made; the message says what the server refused.
+        FindingsError: they cannot be made; the message says what the server refused.
     """
     alice, bob = _household(), _household()
     users = {
@@ -120,7 +120,7 @@ def assemble(connection: psycopg.Connection[TupleRow], access: Access) -> Cast:
             for statement in statements:
                 connection.execute(statement.encode())
     except psycopg.Error as error:
-        raise OperationalError(
+        raise FindingsError(
             "no users can be made up for the proof: "
             f"{error.diag.message_primary or error} ({error.sqlstate})",
             next_step="prove as the role that migrates (postgres), which may write auth.users; "

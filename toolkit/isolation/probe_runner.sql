@@ -1,7 +1,7 @@
 -- Purpose: runs one probe: a few statements, each as whoever the step names, then takes everything
 --   back, and says how the last one ended. One round trip a probe, and an error ends the probe
 --   alone. Lives in the session's temporary schema, inside the proof's transaction.
--- Objects: pg_temp.meterledger_probe(jsonb), pg_temp.meterledger_tell(text)
+-- Objects: pg_temp.meterledger_probe(jsonb), pg_temp.meterledger_tell(anyelement, text)
 create function pg_temp.meterledger_probe(p_steps jsonb)
 returns jsonb
 language plpgsql
@@ -52,8 +52,9 @@ end;
 $probe$;
 
 -- An attacker's function: costs nothing, so that the planner tries it before any filter that does
--- not stop it, and remembers whatever it is shown.
-create function pg_temp.meterledger_tell(p_seen text)
+-- not stop it, and remembers whose rows it was shown: its caller's own, or another's. (It takes the
+-- column as it is: a cast in the call would cost more than the filter that it wants to come before.)
+create function pg_temp.meterledger_tell(p_seen anyelement, p_own text)
 returns boolean
 language plpgsql
 immutable
@@ -62,7 +63,7 @@ security invoker
 as $tell$
 begin
   perform pg_catalog.set_config(
-    'meterledger.seen', pg_catalog.current_setting('meterledger.seen', true) || ' ' || p_seen, true
+    case p_seen::text when p_own then 'meterledger.saw_own' else 'meterledger.saw_other' end, 'yes', true
   );
   return true;
 end;

@@ -288,8 +288,10 @@ def _delete(stage: Stage, rule: Rule, actor: Actor) -> Iterator[Probe]:
         step = actor.step(
             compose("delete from {} where {} = {}", table, owner, whose), returns=False
         )
-        yield _probe(rule, actor, "delete", what, step, _changed(reach, actor, what), own)
+        wanted = _closed(rule) if reach == NO else _changed(reach, actor, what)
+        yield _probe(rule, actor, "delete", what, step, wanted, own)
     if reach == ALL:
         return
     step = actor.step(compose("delete from {} where {}", table, sql.SQL(_FEW)), returns=False)
-    yield _probe(rule, actor, "delete", "everything", step, _mass(stage, rule, reach, actor), own)
+    wanted = _closed(rule) if reach == NO else _mass(stage, rule, reach, actor)
+    yield _probe(rule, actor, "delete", "everything", step, wanted, own)

@@ -72,12 +72,12 @@ def prove_isolation(
             require_phases(connection)
             with connection.transaction(force_rollback=True):
                 connection.execute(_LIMITS)
+                catalog = read_catalog(connection, access)
                 add(_timed(lambda: _phases(connection)))
                 for part in prove_inside(connection, access):
                     add(part)
             if advisors:
                 add(_timed(lambda: prove_advisors(database_url, connection, access)))
-            catalog = read_catalog(connection, access)
             row = connection.execute("show server_version").fetchone()
     except psycopg.Error as error:
         raise _stopped(error) from error
@@ -110,9 +110,26 @@ def prove_inside(connection: psycopg.Connection[TupleRow], access: Access) -> tu
         known = present(access, catalog)
         lints = _timed(lambda: _lints(connection, known, catalog))
         install_runner(connection)
-        stage = set_stage(connection, known, assemble(connection, known), catalog)
-        tried = _try_out(connection, stage)
-    return coverage, *tried, lints
+        try:
+            stage = set_stage(connection, known, assemble(connection, known), catalog)
+        except FindingsError as error:
+            return coverage, *_not_tried(error), lints
+        return coverage, *_try_out(connection, stage), lints
+
+
+def _not_tried(error: FindingsError) -> tuple[Part, Part]:
+    """Without users there is nothing to try; what the catalog says still stands."""
+    finding = Finding(
+        section=Section.PROBES,
+        kind=Kind.UNCLEAR,
+        subject="auth.users",
+        text=error.message,
+        next_step=error.next_step,
+    )
+    skipped = "no users could be made up"
+    return Part(Section.PROBES, findings=(finding,), skipped=skipped), Part(
+        Section.ATTACKS, skipped=skipped
+    )
 
 
 def _try_out(connection: psycopg.Connection[TupleRow], stage: Stage) -> tuple[Part, Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
@@ -48,8 +48,8 @@ class Stage:
                 me, other = pair if actor.me == alice else pair[::-1]
                 yield Actor(actor.identity, me, other, True)
             else:
-                yield Actor(actor.identity, actor.me, pair[0], actor.signed_in)
-
+                rowless = replace(actor.identity, owns=False)
+                yield Actor(rowless, actor.me, pair[0], actor.signed_in)
 
     def is_first(self, actor: Actor) -> bool:
         """Whether it is the first of its role: grants on columns are the role's, not the user's."""
@@ -62,12 +62,15 @@ def set_stage(
     """Find out, as the owner, who has rows where."""
     pairs, held = {}, {}
     owned = [rule for rule in access.of_kind("table", "view", "materialized view") if rule.owner]
+    if any(rule.owner_rights for rule in owned):
+        _fill_empty(connection, access)
+    both = (cast.alice.user, cast.bob.user)
     for rule in owned:
+        seen = access.rules.get(rule.over, rule)
         for user in (*cast.users.values(), cast.bob.user):
-            held[rule.name, user] = _count(connection, rule, user)
-        both = (cast.alice.user, cast.bob.user)
-        pair = both if all(held[rule.name, user] for user in both) else None
-        pair = pair or existing_pair(connection, rule)
+            held[rule.name, user] = _count(connection, seen, user)
+        made_up = all(held[rule.name, user] for user in both)
+        pair = both if made_up else existing_pair(connection, seen)
         if pair is not None:
             pairs[rule.name] = pair
     tables = [rule.name for rule in access.of_kind("table")]
@@ -77,6 +80,18 @@ def set_stage(
         (tables,),
     )
     return Stage(access, cast, catalog, pairs, held, frozenset(name for (name,) in rows))
+
+
+def _fill_empty(connection: psycopg.Connection[TupleRow], access: Access) -> None:
+    """Materialized views that hold nobody yet, so that a view over one has somebody to show.
+
+    One that holds somebody is left alone: to refresh it would keep its readers waiting.
+    """
+    for rule in access.of_kind("materialized view"):
+        if existing_pair(connection, rule) is None:
+            connection.execute(
+                sql.SQL("refresh materialized view {}").format(relation(rule)),
+            )
 
 
 def _count(connection: psycopg.Connection[TupleRow], rule: Rule, user: UUID) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from postgrest import SyncSelectRequestBuilder
@@ -13,16 +12,16 @@ from toolkit.isolation.access import ALL, NONE, ONCE, OWN, Rule
 from toolkit.isolation.api.allowed import MINIMAL
 from toolkit.isolation.api.record import Denial, Probe
 from toolkit.isolation.api.scene import EXACT, USER, Resident, Scene
-from toolkit.isolation.api.wire import Answer, Caller, Request
-from toolkit.isolation.report import Kind
+from toolkit.isolation.api.wire import Caller, Request
 
 TAKEN = ("23505",)
-_UNTOLD = Answer(0)
 
 
 def prove_denied(scene: Scene) -> None:
     """Reading and making first; deleting last, since a leak there takes rows away."""
-    for prove in (_select, _insert, _update, _other_columns, _delete):
+    for rule in scene.relations():
+        _select(scene, rule)
+    for prove in (_insert, _update, _other_columns, _delete):
         for rule in scene.relations():
             if prove is _other_columns and rule.update_columns is None:
                 continue
@@ -38,9 +37,8 @@ def unchanged(scene: Scene, rule: Rule, operation: str, *who: Resident) -> Itera
     yield
     if watched:
         probe = Probe(rule.name, USER, operation.replace("_", " "))
-        kind = None if scene.state(rule, *who) == before else Kind.LEAK
-        twin = all(before.values())
-        scene.record.verdict(probe, replace(_UNTOLD, code="rows changed"), kind, twin=twin)
+        changed = scene.state(rule, *who) != before
+        scene.record.changed(probe, changed, twin=all(before.values()))
 
 
 def _select(scene: Scene, rule: Rule) -> None:

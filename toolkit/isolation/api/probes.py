@@ -111,12 +111,15 @@ def _check_keys(wire: Wire, access: Access) -> None:
     callers: list[tuple[str, Caller]] = [("anon key", wire.anon())]
     if wire.target.service_key is not None:
         callers.append(("service key", wire.service(wire.target.service_key)))
+    if wire.target.jwt_secret is not None:
+        token = sign({"role": "anon"}, wire.target.jwt_secret)
+        callers.append(("token signed with the JWT secret", wire.bearer("anon", token)))
     for name, caller in callers:
         answer = caller.send(caller.table(rule.name).select("*").limit(1))
         if answer.code in INVALID_TOKEN or _by_gateway(answer):
             raise UsageError(
                 f"the API refuses the {name}",
-                next_step="take URL and keys from the same project's API settings",
+                next_step="take URL, keys and secret from the same project's API settings",
             )
         odd = any("" in row for row in answer.rows)  # a page, not rows
         if odd or (not answer.ok and answer.code not in (*REFUSED, *NO_RELATION)):

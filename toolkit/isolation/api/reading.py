@@ -67,9 +67,8 @@ def _filters(scene: Scene, rule: Rule) -> None:
         answer = a.caller.send(narrow(request, whose))
         foreign = {row.get(rule.owner) for row in answer.rows} - {a.id}
         probe = Probe(rule.name, USER, name)
-        if not foreign:
-            scene.record.allowed(probe, answer, only(answer, rule, a.id))
-        scene.record.verdict(probe, answer, Kind.LEAK if foreign else None, twin=twin)
+        own = only(answer, rule, a.id)
+        scene.record.both(probe, answer, own=own, foreign=bool(foreign), twin=twin)
     for name, narrow in _FOREIGN.items():
         request = a.caller.table(rule.name).select("*").limit(5)
         answer = a.caller.send(narrow(request, whose))
@@ -82,14 +81,14 @@ def _counts(scene: Scene, rule: Rule) -> None:
     probe = Probe(rule.name, USER, "count")
     held, foreign = len(scene.rows_of(rule, a)), len(scene.rows_of(rule, b))
     answer = a.caller.send(a.caller.table(rule.name).select("*", count=EXACT, head=True))
-    twin = scene.record.allowed(probe, answer, answer.ok and bool(answer.count))
-    kind = Kind.LEAK if twin and answer.count != held else None
-    scene.record.verdict(probe, answer, kind, twin=twin and bool(foreign))
+    more = (answer.count or 0) > held
+    own = answer.ok and answer.count == held > 0
+    twin = scene.record.both(probe, answer, own=own, foreign=more, twin=bool(foreign))
     request = a.caller.table(rule.name).select("*", count=EXACT, head=True)
     answer = a.caller.send(request.eq(rule.owner, b.id))
     told = answer.ok and answer.count is not None
     kind = Denial(nothing=True).judge(answer) if told else Kind.UNCLEAR
-    scene.record.verdict(probe, answer, kind, twin=twin and bool(foreign))
+    scene.record.verdict(probe, answer, kind, twin=twin)
 
 
 def _pages(scene: Scene, rule: Rule) -> None:
@@ -102,9 +101,8 @@ def _pages(scene: Scene, rule: Rule) -> None:
         request = a.caller.table(rule.name).select("*", count=EXACT).order(rule.owner)
         answer = a.caller.send(request.range(first, first + PAGE - 1))
         foreign = {row.get(rule.owner) for row in answer.rows} - {a.id}
-        if not foreign:
-            scene.record.allowed(probe, answer, only(answer, rule, a.id) and answer.count == held)
-        scene.record.verdict(probe, answer, Kind.LEAK if foreign else None, twin=twin)
+        own = only(answer, rule, a.id) and answer.count == held
+        scene.record.both(probe, answer, own=own, foreign=bool(foreign), twin=twin)
     beyond = Denial(codes=NO_SUCH_PAGE, nothing=True)
     for counted in (None, EXACT):
         request = a.caller.table(rule.name).select("*", count=counted).order(rule.owner)
@@ -138,10 +136,8 @@ def _embedded(scene: Scene, outer: Rule, inner: Rule) -> int:
     children = [child for row in answer.rows for child in nested(row.get(name))]
     owners = {row.get(outer.owner) for row in answer.rows}
     owners |= {child.get(inner.owner) for child in children}
-    if not owners - {a.id}:
-        scene.record.allowed(probe, answer, answer.ok and bool(children))
-    kind = Kind.LEAK if owners - {a.id} else None
-    scene.record.verdict(probe, answer, kind, twin=twin)
+    own, foreign = answer.ok and bool(children), bool(owners - {a.id})
+    scene.record.both(probe, answer, own=own, foreign=foreign, twin=twin)
     # Rows of one's own, chosen by what another's rows say, would tell what they say.
     request = a.caller.table(outer.name).select(f"*,{name}!inner(*)")
     answer = a.caller.send(request.eq(f"{name}.{inner.owner}", b.id).limit(5))

@@ -17,7 +17,8 @@ NO_RELATION = ("42P01", "PGRST205")
 _NEXT = {
     Kind.LEAK: "close it: hold grants, policies and options of {} against supabase/access.toml",
     Kind.LOST: "give it back: hold grants and policies of {} against supabase/access.toml",
-    Kind.UNCLEAR: "run the command and look at why {} refused; it should be its own rights",
+    Kind.UNCLEAR: "run the command: either a right on {} is wider than declared, or it was "
+    "refused by something else than its own rights",
     Kind.VACUOUS: "make the allowed twin succeed first; until then nothing is proven of {}",
     Kind.GONE: "push the rollout, or take {} out of supabase/access.toml",
     Kind.WEAK: "look at why rows of a removed user stay in {}",
@@ -80,6 +81,21 @@ class Record:
         """A case that must be denied, for the right reason, beside a twin that succeeded."""
         return self.verdict(probe, answer, denial.judge(answer), twin=twin)
 
+    def both(self, probe: Probe, answer: Answer, *, own: bool, foreign: bool, twin: bool) -> bool:
+        """One request that must bring or change own rows, and none of anybody else's.
+
+        Args:
+            probe: what it is.
+            answer: what came.
+            own: whether it did what it must.
+            foreign: whether it did more.
+            twin: whether there was more to be had.
+        """
+        if foreign:
+            return self.verdict(probe, answer, Kind.LEAK, twin=twin)
+        held = self.allowed(probe, answer, own)
+        return self.verdict(probe, answer, None, twin=held and twin)
+
     def verdict(self, probe: Probe, answer: Answer, kind: Kind | None, *, twin: bool) -> bool:
         """A case that must be denied and was judged already."""
         if kind is None and twin:
@@ -98,6 +114,10 @@ class Record:
         }.get(kind, f"answered {answer.told}")
         self._find(kind, probe, text, answer)
         return False
+
+    def changed(self, probe: Probe, changed: bool, *, twin: bool) -> None:
+        """Whether rows changed that must not, whatever the answers said."""
+        self.verdict(probe, Answer(0, "rows changed"), Kind.LEAK if changed else None, twin=twin)
 
     def gone(self, probe: Probe, answer: Answer) -> None:
         """A rule whose object the API does not know."""

@@ -14,7 +14,6 @@ from toolkit.isolation.api.denied import TAKEN, unchanged
 from toolkit.isolation.api.record import REFUSED, Denial, Probe
 from toolkit.isolation.api.scene import EXACT, USER, Scene, only
 from toolkit.isolation.api.wire import Answer, Caller, Request
-from toolkit.isolation.report import Kind
 
 # Hosted databases refuse an update or delete without a condition by an extension of their own.
 _NO_CONDITION = ("21000", *REFUSED)
@@ -25,6 +24,12 @@ UNFILTERED = "writes without a filter were not sent: the database is not said to
 
 def prove_writing(scene: Scene) -> None:
     """As the user A, in every relation that users write."""
+    for rule in scene.own("update"):
+        with unchanged(scene, rule, "gift", scene.b):
+            _gifts(scene, rule)
+        with unchanged(scene, rule, "mass update", scene.b):
+            _mass_update(scene, rule)
+    # After the gifts: an upsert may leave A an id that B holds too, which a gift would run into.
     for rule in scene.own("insert"):
         if scene.row(rule, scene.a.id) is not None:
             with unchanged(scene, rule, "upsert", scene.b):
@@ -33,11 +38,6 @@ def prove_writing(scene: Scene) -> None:
                 _names(scene, rule)
                 _provenance(scene, rule)
                 _references(scene, rule)
-    for rule in scene.own("update"):
-        with unchanged(scene, rule, "gift", scene.b):
-            _gifts(scene, rule)
-        with unchanged(scene, rule, "mass update", scene.b):
-            _mass_update(scene, rule)
     for rule in scene.own("delete"):
         with unchanged(scene, rule, "mass delete", scene.b):
             _mass_delete(scene, rule)
@@ -55,9 +55,7 @@ def _upserts(scene: Scene, rule: Rule) -> None:
     a, b = scene.a, scene.b
     theirs, own = scene.rows_of(rule, b), scene.rows_of(rule, a)
     if not theirs or not own:
-        scene.record.denied(
-            Probe(rule.name, USER, "upsert"), Answer(0), Denial(codes=("",)), twin=False
-        )
+        scene.record.verdict(Probe(rule.name, USER, "upsert"), Answer(0), None, twin=False)
         return
     keyed = "id" in own[0] and rule.owner != "id"
     for ignore in (True, False):
@@ -217,7 +215,5 @@ def _own_alone(scene: Scene, rule: Rule, operation: str, request: Request) -> No
     if answer.code in _NO_CONDITION and operation.endswith("filter"):
         scene.record.denied(probe, answer, Denial(codes=_NO_CONDITION), twin=twin)
         return
-    if not foreign:
-        own = only(answer, rule, scene.a.id) and answer.touched == held
-        scene.record.allowed(probe, answer, own)
-    scene.record.verdict(probe, answer, Kind.LEAK if foreign else None, twin=twin)
+    own = only(answer, rule, scene.a.id) and answer.touched == held
+    scene.record.both(probe, answer, own=own, foreign=bool(foreign), twin=twin)

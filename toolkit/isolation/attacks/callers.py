@@ -64,18 +64,18 @@ def calls(attacks: Attacks) -> Iterator[Probe]:
     still = alice.step(
         compose(
             "select current_user = {} and current_setting('request.jwt.claims') = {} "
-            "and current_setting('meterledger.seen', true) is not distinct from 'clean'",
+            "and current_setting('meterledger.told', true) is not distinct from 'clean'",
             *(user.role, alice.step("").claims),
         )
     )
-    clean = Step("select set_config('meterledger.seen', 'clean', true) is null")
+    clean = Step("select set_config('meterledger.told', 'clean', true) is null")
     for rule in access.of_kind("function"):
         if access.reach(rule, "execute", user) != OWN or not rule.call:
             continue
         call = rule.call.replace("{user}", compose("{}", attacks.mine.user))
         smuggled = rule.call.replace(
             "{user}",
-            compose("{}", "'); select set_config('meterledger.seen', 'smuggled', true); --"),
+            compose("{}", "'); select set_config('meterledger.told', 'smuggled', true); --"),
         )
         yield Probe(
             key=f"{rule.name} attack changing who asks",
