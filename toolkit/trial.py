@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from toolkit.connection import connect
-from toolkit.isolation.access import load_access
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Part, Section
 from toolkit.isolation.run import prove_inside
 from toolkit.local.server import Server

@@ -13,7 +13,7 @@ from tests.support.database import Connection
 from tests.support.editions import ALL, NOTHING, Edition, database_of, edition_name
 from tests.support.servers import Databases, MakeDatabase
 from toolkit.bootstrap import StartingPoint
-from toolkit.isolation.access import load_access
+from toolkit.isolation.declaration import load_access
 from toolkit.mutation.catalog import read_catalog
 from toolkit.mutation.model import Mutant, MutantKind
 from toolkit.mutation.mutants import mutants

@@ -13,7 +13,8 @@ from tests.support.database import Connection, Database
 from tests.support.events import record
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import FindingsError, OperationalError
-from toolkit.isolation.access import Access, load_access
+from toolkit.isolation.access import Access
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Finding, Kind, Part, Section
 from toolkit.mutation.model import Mutant, MutantKind
 from toolkit.mutation.mutants import mutants

@@ -15,9 +15,10 @@ from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.connection import parse
 from toolkit.errors import OperationalError
-from toolkit.isolation.access import Access, load_access
+from toolkit.isolation.access import Access
 from toolkit.isolation.advice import Advice
 from toolkit.isolation.advisors import Catalog, account, prove_advisors
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Finding, Kind, Part, Section
 
 LEVELS = ("(error)", "(warn)", "(info)")

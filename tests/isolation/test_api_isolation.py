@@ -15,17 +15,18 @@ from tests.support.events import TOPUP, insert, record, shared_database
 from tests.support.postgrest import Rest, postgrest
 from tests.support.servers import Databases, Template
 from toolkit.bootstrap import DefaultPrivileges, StartingPoint
-from toolkit.isolation.access import Access, load_access
+from toolkit.isolation.access import Access
 from toolkit.isolation.api import probes
 from toolkit.isolation.api.people import DatabasePeople, email_of, throwaways
 from toolkit.isolation.api.probes import NO_NAMELESS, NO_SERVICE, prove_api
 from toolkit.isolation.api.target import ApiTarget
 from toolkit.isolation.api.wire import Wire
 from toolkit.isolation.api.writing import UNFILTERED
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Part
 
 DUAL = Template(StartingPoint.DUAL_WRITE, migrated=True, time_zone="UTC")
-BARE = Template(migrated=True, regime=DefaultPrivileges.GRANT_NOTHING)
+BARE = Template(migrated=True)
 DUAL_15 = replace(DUAL, regime=DefaultPrivileges.GRANT_NOTHING)
 TABLES = ("public.token_events", "public.electricity_readings")
 KWH = {"kwh_value": 3}
@@ -91,7 +92,7 @@ def proves(part: Part, *, at_least: int) -> None:
 @pytest.mark.parametrize(
     ("major", "template"),
     [(17, BARE), (15, DUAL_15)],
-    ids=["pg17 from nothing, granting nothing", "pg15 from dual write, granting nothing"],
+    ids=["pg17 from nothing, granting all", "pg15 from dual write, granting nothing"],
 )
 def test_a_migrated_database_is_isolated_through_the_api(
     databases: Callable[[int], Databases], major: int, template: Template

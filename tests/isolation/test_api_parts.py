@@ -9,15 +9,16 @@ import httpx
 import jwt
 import pytest
 
+from tests.isolation.test_api_isolation import DUAL
 from tests.support.database import Database
 from tests.support.postgrest import REST, Keys, Rest, postgrest
-from tests.support.servers import Databases, Template
-from toolkit.isolation.access import load_access
+from tests.support.servers import Databases
 from toolkit.isolation.api.record import Denial, Probe, Record
 from toolkit.isolation.api.target import ApiTarget
 from toolkit.isolation.api.tokens import expired, forged, sign, user_claims
 from toolkit.isolation.api.values import Moments, UnsendableError, change_of, row_of
 from toolkit.isolation.api.wire import Answer, Wire
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Kind
 
 USER = "00000000-0000-4000-8000-000000000001"
@@ -138,7 +139,7 @@ def test_a_row_of_a_view_is_made_up_from_its_columns() -> None:
 @pytest.fixture(scope="module")
 def rest(databases: Callable[[int], Databases]) -> Iterator[Rest]:
     owner = databases(17)
-    database = owner.make(Template(migrated=True))
+    database = owner.make(DUAL)
     with postgrest(database) as running:
         yield running
     owner.drop(database)

@@ -16,7 +16,8 @@ from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.connection import connect
 from toolkit.errors import FindingsError, OperationalError, UsageError
-from toolkit.isolation.access import Access, load_access
+from toolkit.isolation.access import Access
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import IsolationReport, Kind, Section
 from toolkit.isolation.run import prove_inside, prove_isolation
 

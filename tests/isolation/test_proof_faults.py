@@ -9,7 +9,7 @@ import pytest
 from tests.support.database import Connection
 from tests.support.proven import proven
 from tests.support.servers import Databases, default_major
-from toolkit.isolation.access import load_access
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Kind, Section
 from toolkit.isolation.run import prove_inside
 

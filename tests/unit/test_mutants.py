@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections import Counter
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from toolkit.bootstrap import StartingPoint
 from toolkit.errors import UsageError
-from toolkit.isolation.access import Access, Rule, load_access
+from toolkit.isolation.access import Access, Rule
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Section
 from toolkit.mutation.conjuncts import join, split, where_clauses, without_each, words
 from toolkit.mutation.filters import without_filters
 from toolkit.mutation.functions import with_body
 from toolkit.mutation.model import Mutant, MutantKind
+from toolkit.mutation.run import MutationOptions, MutationReport
 from toolkit.mutation.sample import sample
 from toolkit.mutation.score import Outcome, Score
 
@@ -208,3 +215,36 @@ def test_the_owner_is_what_the_declaration_calls_it() -> None:
     )
 
     assert removed == {"holder = 1": 1}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("survives", [False, True])
+def test_the_command_prints_each_survivor_and_its_statements(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool, survives: bool
+) -> None:
+    asked: list[MutationOptions] = []
+    survivors = (outcome(2),) if survives else ()
+
+    def run(options: MutationOptions, *_: object) -> MutationReport:
+        asked.append(options)
+        score = Score((outcome(1, Section.PROBES), *survivors))
+        return MutationReport("17.10", options.starting_point, 7, score, {"score": 1.0})
+
+    # By its name: another module of the package may be called the same.
+    module = importlib.import_module("toolkit.cli.mutation")
+    monkeypatch.setattr(module, "run_mutation", run)
+    app = typer.Typer()
+    app.command()(module.mutation)
+    arguments = ["--from", "empty", "--sample", "2", *(["--json"] if as_json else [])]
+
+    result = CliRunner().invoke(app, arguments)
+
+    assert result.exit_code == int(survives)
+    assert asked == [MutationOptions(StartingPoint.EMPTY, count=2)]
+    if as_json:
+        answer = json.loads(result.stdout)
+        assert (answer["mutants"], answer["mutants_there"]) == (1 + survives, 7)
+        assert [s["statements"] for s in answer["survivors"]] == [["select 1"]] * survives
+    else:
+        assert ("survived: grant 2\n  select 1;" in result.stdout) == survives
+        assert "others were not tried" in result.stdout

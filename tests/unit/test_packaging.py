@@ -79,7 +79,7 @@ def test_it_holds_every_file_of_the_phases(names: set[str]) -> None:
     for phase in phases():
         for kind in ("migrations", "rollbacks", "verify"):
             assert f"toolkit/_supabase/{kind}/{phase.migration.name}" in names
-    assert "toolkit/_supabase/config.toml" in names
+    assert {"toolkit/_supabase/config.toml", "toolkit/_supabase/access.toml"} <= names
 
 
 def test_each_migration_has_its_twins_and_none_is_left_over(names: set[str]) -> None:
@@ -96,7 +96,7 @@ def test_it_holds_every_module_and_statement_and_nothing_else(names: set[str]) -
     checkout = {
         path.relative_to(CHECKOUT).as_posix()
         for path in (CHECKOUT / "toolkit").rglob("*")
-        if path.suffix in (".py", ".sql", ".typed") and "__pycache__" not in path.parts
+        if path.suffix in (".py", ".sql", ".css", ".typed") and "__pycache__" not in path.parts
     }
 
     assert checkout <= names
@@ -119,7 +119,7 @@ def test_it_is_typed_and_has_the_command(wheel: Path, names: set[str]) -> None:
     }
 
     assert "toolkit/py.typed" in names
-    assert always == {"psycopg", "python-dotenv", "rich", "supabase", "typer"}
+    assert always == {"psycopg", "pyjwt", "python-dotenv", "rich", "supabase", "typer"}
 
 
 def test_installed_elsewhere_it_finds_its_files(installed: Path, tmp_path: Path) -> None:

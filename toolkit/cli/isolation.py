@@ -11,8 +11,8 @@ from toolkit.cli import target
 from toolkit.cli.console import err, observing, print_json
 from toolkit.cli.isolation_view import isolation_object, print_isolation
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
-from toolkit.isolation.access import load_access
 from toolkit.isolation.api.target import ApiTarget
+from toolkit.isolation.declaration import load_access
 from toolkit.isolation.html import render_html
 from toolkit.isolation.report import Part
 from toolkit.isolation.run import prove_isolation
@@ -64,9 +64,7 @@ def isolation(
             found = f"{len(part.findings)} findings" if part.findings else "ok"
             observer.note(f"{part.section}: {part.skipped or found}")
 
-        report = prove_isolation(
-            where.url, declared, on_part=told, advisors=advisors, api=through
-        )
+        report = prove_isolation(where.url, declared, on_part=told, advisors=advisors, api=through)
     if html is not None:
         try:
             html.write_text(render_html(report), "utf-8")

@@ -18,6 +18,7 @@ from toolkit.isolation.report import Finding, IsolationReport, Part, Row, Tally
 _STYLES = {Standing.ISOLATED: "bold green", Standing.PARTIAL: "bold yellow"}
 _BAD = "bold red"
 _SHARED_SCHEMA = "public"
+_FACTS = 4  # of each part; the page and the JSON have all of them
 
 
 def print_isolation(report: IsolationReport, show: int) -> None:
@@ -192,8 +193,10 @@ def _print_part(part: Part, show: int) -> None:
     if part.skipped:
         title = f"{title}, SKIPPED" if count else f"{part.section}: SKIPPED"
     say(_line(title, _BAD if count else "bold yellow" if part.skipped else "bold"))
-    for fact in part.facts:
+    for fact in part.facts[:_FACTS]:
         say(_line(f"  {fact}", "dim"))
+    if len(part.facts) > _FACTS:
+        say(_line(f"  and {len(part.facts) - _FACTS:,} facts more: --html or --json", "dim"))
     for finding in part.findings[:show]:
         _print_finding(finding)
     if count > show:

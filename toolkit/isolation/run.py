@@ -15,6 +15,9 @@ from toolkit.connection import connect, describe, redact
 from toolkit.errors import FindingsError, OperationalError
 from toolkit.isolation.access import NO, Access, Rule
 from toolkit.isolation.advisors import prove_advisors
+from toolkit.isolation.api.people import AdminPeople, DatabasePeople
+from toolkit.isolation.api.probes import prove_api
+from toolkit.isolation.api.target import ApiTarget
 from toolkit.isolation.attacks import attack_probes
 from toolkit.isolation.cast import assemble
 from toolkit.isolation.catalog import Catalog, present, read_catalog, uncovered
@@ -43,15 +46,21 @@ _RELATIONS = ("table", "view", "materialized view")
 
 
 def prove_isolation(
-    database_url: str, access: Access, *, on_part: OnPart | None = None, advisors: bool = True
+    database_url: str,
+    access: Access,
+    *,
+    api: ApiTarget | None = None,
+    advisors: bool = True,
+    on_part: OnPart | None = None,
 ) -> IsolationReport:
     """Prove a database; nothing of it is kept.
 
     Args:
         database_url: any connection of the owner's, a transaction pooler's too.
         access: the declaration.
-        on_part: called with each part as it ends.
+        api: also prove through this REST API, with users that are signed up and removed.
         advisors: also run Supabase's own, through its CLI.
+        on_part: called with each part as it ends.
 
     Raises:
         OperationalError: no connection, or the role may not do what the proof needs.
@@ -78,6 +87,8 @@ def prove_isolation(
                     add(part)
             if advisors:
                 add(_timed(lambda: prove_advisors(database_url, connection, access)))
+            if api is not None:
+                add(_through_api(api, access, connection))
             row = connection.execute("show server_version").fetchone()
     except psycopg.Error as error:
         raise _stopped(error) from error
@@ -85,9 +96,10 @@ def prove_isolation(
         database=describe(database_url),
         server_version=str(row[0]).partition(" ")[0] if row else "",
         proven_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        identities={i.name: f"{i.text} ({i.role})" for i in access.identities},
+        identities={i.name: i.text for i in access.identities},
         matrix=matrix(access, catalog, parts),
         parts=tuple(parts),
+        details={"roles": {i.name: i.role for i in access.identities}},
     )
 
 
@@ -223,6 +235,19 @@ def matrix(access: Access, catalog: Catalog, parts: list[Part]) -> tuple[Row, ..
             broken=frozenset(broken.get(rule.name, ())),
         )
         for rule in present(access, catalog).rules.values()
+    )
+
+
+def _through_api(api: ApiTarget, access: Access, connection: psycopg.Connection[TupleRow]) -> Part:
+    """By users of the Auth server, or of the database where only tokens can be signed."""
+    if api.service_key is not None:
+        return prove_api(api, access, AdminPeople)
+    if api.jwt_secret is not None:
+        return prove_api(api, access, DatabasePeople(connection, api.jwt_secret))
+    return Part(
+        Section.API,
+        skipped="no users can be signed up: there is neither SUPABASE_SERVICE_ROLE_KEY nor "
+        "SUPABASE_JWT_SECRET",
     )
 
 

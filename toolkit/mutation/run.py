@@ -15,7 +15,7 @@ from psycopg import sql
 from toolkit.bootstrap import StartingPoint, create_legacy_app
 from toolkit.connection import connect
 from toolkit.errors import OperationalError
-from toolkit.isolation.access import load_access
+from toolkit.isolation.declaration import load_access
 from toolkit.local.server import Server
 from toolkit.mutation.model import Mutant
 from toolkit.mutation.mutants import mutants

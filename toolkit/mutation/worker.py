@@ -14,7 +14,8 @@ from psycopg.rows import TupleRow
 
 from toolkit.connection import connect
 from toolkit.errors import MeterledgerError
-from toolkit.isolation.access import Access, load_access
+from toolkit.isolation.access import Access
+from toolkit.isolation.declaration import load_access
 from toolkit.mutation.model import Mutant
 from toolkit.mutation.mutants import mutants
 from toolkit.mutation.score import Outcome, Prover, judge, require_clean
