@@ -57,6 +57,10 @@ check-files: venv
 bench: venv node ## the demo on a million legacy rows: durations and rows a second, as JSON
 	$(BIN)/meterledger demo --rows 1000000 --json $(ARGS)
 
+.PHONY: mutation
+mutation: venv node ## weaken a database in every way there is: the isolation proof must find each
+	$(BIN)/meterledger mutation $(ARGS)
+
 .PHONY: schema
 schema: venv node ## write tests/migrations/schema.sql anew, after a migration changed
 	$(BIN)/python -m tools.dump_schema

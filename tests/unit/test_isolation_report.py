@@ -181,13 +181,24 @@ def test_an_unknown_reach_is_neither_open_nor_refused() -> None:
         (WHOLE, Standing.ISOLATED),
         (BROKEN, Standing.OPEN),
         (SKIPPED, Standing.PARTIAL),
-        (replace(WHOLE, parts=WHOLE.parts[:-1]), Standing.PARTIAL),
+        (replace(WHOLE, parts=WHOLE.parts[1:]), Standing.PARTIAL),
+        (replace(WHOLE, parts=WHOLE.parts[:-1]), Standing.ISOLATED),
         (replace(WHOLE, parts=tuple(Part(section) for section in Section)), Standing.PARTIAL),
         (_with(WHOLE, Part(Section.ATTACKS, Tally(1, 1, vacuous=1))), Standing.PARTIAL),
         (_with(WHOLE, Part(Section.ATTACKS, Tally(1, 1, failed=1))), Standing.PARTIAL),
         (replace(WHOLE, matrix=BROKEN.matrix), Standing.OPEN),
     ],
-    ids=["whole", "a leak", "skipped", "no part", "no probe", "vacuous", "failed", "a cell"],
+    ids=[
+        "whole",
+        "a leak",
+        "skipped",
+        "no part",
+        "no API asked for",
+        "no probe",
+        "vacuous",
+        "failed",
+        "a cell",
+    ],
 )
 def test_only_a_whole_proof_without_findings_says_isolated(
     report: IsolationReport, standing: Standing, capsys: pytest.CaptureFixture[str]

@@ -27,6 +27,8 @@ UNPROVEN = (
     "Not proven: the platform's own schemas (auth, storage, realtime and the like), the app's "
     "servers, which hold the service role's key and reach everybody's rows, and whoever has the "
     "database owner's password; nor what the time that a request takes may tell.",
+    "What the REST API makes of requests and tokens is proven where the counts above have a part "
+    "api, and what Supabase's advisors say where they have a part advisors.",
     "The proof holds for the database, the version and the moment named above. A change of a "
     "policy, a grant or a function asks for another one.",
 )
