@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import jwt
 import pytest
 
 from tests.isolation.test_api_isolation import DUAL
+from tests.support import postgrest as support
 from tests.support.database import Database
 from tests.support.postgrest import REST, Keys, Rest, postgrest
 from tests.support.servers import Databases
@@ -206,3 +208,11 @@ def test_what_is_shown_of_a_request_holds_no_key_and_no_token(rest: Rest) -> Non
     assert [line.count("$URL") for line in shown] == [1, 1, 1]
     assert "$SERVICE_KEY" in shown[1]
     assert "$TOKEN" in shown[2]
+
+
+def test_where_there_is_no_postgrest_the_reason_is_the_listed_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(support, "CHECKOUT", tmp_path)
+    with pytest.raises(pytest.skip.Exception, match=r"^no PostgREST for this platform in node_mod"):
+        support.binary()

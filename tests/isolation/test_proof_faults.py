@@ -53,6 +53,13 @@ LEAKS = {
         " with check (true)",
         EVENTS,
     ),
+    "users of long standing see everybody, whom made-up users are not": (
+        "create policy leak on public.token_events for select to authenticated using (exists"
+        " (select from public.user_profiles as p where p.id = (select auth.uid())"
+        " and p.created_at < now() - interval '1 hour'));"
+        "update public.user_profiles set created_at = now() - interval '1 day'",
+        EVENTS,
+    ),
     "a policy lets everybody void without reading": (
         "create policy leak on public.token_events for update to authenticated using (true)"
         " with check (true)",

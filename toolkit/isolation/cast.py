@@ -5,7 +5,7 @@ Nothing of it outlives the proof's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -16,8 +16,7 @@ from psycopg.rows import TupleRow
 from toolkit.errors import FindingsError
 from toolkit.isolation.access import Access, Identity, Rule
 from toolkit.isolation.probing import Step, claims
-from toolkit.isolation.statements import compose, insert, sample_row
-from toolkit.isolation.statements import relation as named
+from toolkit.isolation.statements import compose, insert, relation, sample_row
 
 ALICE, BOB = "user", "another"
 
@@ -130,19 +129,22 @@ def assemble(connection: psycopg.Connection[TupleRow], access: Access) -> Cast:
 
 
 def existing_pair(
-    connection: psycopg.Connection[TupleRow], relation: Rule
+    connection: psycopg.Connection[TupleRow], rule: Rule, made_up: Iterable[UUID]
 ) -> tuple[UUID, UUID] | None:
     """Two users who have rows in a relation already, found through its index; None: there are not.
 
     Args:
         connection: as the owner.
-        relation: with an owner's column.
+        rule: of a relation with an owner's column.
+        made_up: users of this proof, who do not count.
     """
     query = sql.SQL(
-        "select r.{owner} from {relation} as r where r.{owner} > %s order by r.{owner} limit 1"
-    ).format(owner=sql.Identifier(relation.owner), relation=named(relation))
-    first = connection.execute(query, (UUID(int=0),)).fetchone()
-    second = connection.execute(query, first).fetchone() if first else None
+        "select r.{owner} from {relation} as r where r.{owner} > %s and r.{owner} <> all (%s) "
+        "order by r.{owner} limit 1"
+    ).format(owner=sql.Identifier(rule.owner), relation=relation(rule))
+    others = list(made_up)
+    first = connection.execute(query, (UUID(int=0), others)).fetchone()
+    second = connection.execute(query, (first[0], others)).fetchone() if first else None
     return (first[0], second[0]) if first and second else None
 
 

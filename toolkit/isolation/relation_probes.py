@@ -38,6 +38,8 @@ def relation_probes(stage: Stage, rule: Rule) -> Iterator[Probe]:
     """Everything that is tried on a table, a view or a materialized view."""
     yield from _twins(stage, rule)
     yield from _rights(stage, rule)
+    for actor in stage.bystanders(rule) if rule.owner else ():
+        yield from _select(stage, rule, actor)
     for actor in stage.actors(rule):
         yield from _select(stage, rule, actor)
         if rule.kind == "materialized view":

@@ -24,7 +24,9 @@ class Stage:
         access: the declaration, without the rules whose object is gone.
         cast: the made-up users.
         catalog: what there is.
-        pairs: relation → two users who both have rows in it; missing where nobody has.
+        pairs: relation → two users who both have rows in it, made-up ones where they do; missing
+            where nobody has.
+        existing: relation → two users of the app's who have rows in it.
         held: (relation, user) → how many rows a made-up user has.
         truncatable: relations that a signed-in user could truncate.
     """
@@ -33,6 +35,7 @@ class Stage:
     cast: Cast
     catalog: Catalog
     pairs: Mapping[str, tuple[UUID, UUID]]
+    existing: Mapping[str, tuple[UUID, UUID]]
     held: Mapping[tuple[str, UUID], int]
     truncatable: frozenset[str] = frozenset()
 
@@ -51,6 +54,14 @@ class Stage:
                 rowless = replace(actor.identity, owns=False)
                 yield Actor(rowless, actor.me, pair[0], actor.signed_in)
 
+    def bystanders(self, rule: Rule) -> Iterator[Actor]:
+        """Two of the app's users, who only look, and are only counted."""
+        pair = self.existing.get(rule.name)
+        if pair is not None and pair != self.pairs.get(rule.name):
+            identity = self.access.identity(ALICE)
+            yield Actor(identity, pair[0], pair[1], True)
+            yield Actor(identity, pair[1], pair[0], True)
+
     def is_first(self, actor: Actor) -> bool:
         """Whether it is the first of its role: grants on columns are the role's, not the user's."""
         return not actor.identity.like and actor.me != self.cast.bob.user
@@ -60,7 +71,7 @@ def set_stage(
     connection: psycopg.Connection[TupleRow], access: Access, cast: Cast, catalog: Catalog
 ) -> Stage:
     """Find out, as the owner, who has rows where."""
-    pairs, held = {}, {}
+    pairs, existing, held = {}, {}, {}
     owned = [rule for rule in access.of_kind("table", "view", "materialized view") if rule.owner]
     if any(rule.owner_rights for rule in owned):
         _fill_empty(connection, access)
@@ -70,16 +81,19 @@ def set_stage(
         for user in (*cast.users.values(), cast.bob.user):
             held[rule.name, user] = _count(connection, seen, user)
         made_up = all(held[rule.name, user] for user in both)
-        pair = both if made_up else existing_pair(connection, seen)
-        if pair is not None:
-            pairs[rule.name] = pair
+        there = existing_pair(connection, seen, (*cast.users.values(), cast.bob.user))
+        if there is not None:
+            existing[rule.name] = there
+        if made_up or there is not None:
+            pairs[rule.name] = both if made_up or there is None else there
     tables = [rule.name for rule in access.of_kind("table")]
     rows = connection.execute(
         "select t.name from unnest(%s::text[]) as t (name) "
         "where has_table_privilege('authenticated', t.name, 'truncate')",
         (tables,),
     )
-    return Stage(access, cast, catalog, pairs, held, frozenset(name for (name,) in rows))
+    open_to_truncate = frozenset(name for (name,) in rows)
+    return Stage(access, cast, catalog, pairs, existing, held, open_to_truncate)
 
 
 def _fill_empty(connection: psycopg.Connection[TupleRow], access: Access) -> None:
@@ -88,7 +102,7 @@ def _fill_empty(connection: psycopg.Connection[TupleRow], access: Access) -> Non
     One that holds somebody is left alone: to refresh it would keep its readers waiting.
     """
     for rule in access.of_kind("materialized view"):
-        if existing_pair(connection, rule) is None:
+        if existing_pair(connection, rule, ()) is None:
             connection.execute(
                 sql.SQL("refresh materialized view {}").format(relation(rule)),
             )
