@@ -4,7 +4,7 @@
 --   and guards; indexes token_events_one_void_a_target, token_events_idempotency_key,
 --   token_events_void_of_event;
 --   ledger.maintenance, ledger.in_maintenance(), ledger.guard_event_update(),
---   ledger.guard_event_delete(), ledger.refuse_truncate()
+--   ledger.guard_event_delete(), ledger.guard_batch_update(), ledger.refuse_truncate()
 -- Locks: access exclusive on token_events and recalculation_batches, for catalog changes and
 --   some scans (no rewrite: a numeric loses its limits without one)
 -- Rollback: rollbacks/20261101000100_create_event_sourcing_tables.sql
@@ -436,6 +436,26 @@ begin
 end;
 $$;
 comment on function ledger.refuse_truncate() is 'Refuses TRUNCATE of the ledger (ML101)';
+
+create or replace function ledger.guard_batch_update()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if new.created_by is distinct from old.created_by
+    and (old.created_by is not null or new.created_by <> new.user_id)
+  then
+    raise exception 'recalculation % says who recorded it', old.id
+      using errcode = 'ML101', hint = 'Leave created_by as it is.';
+  end if;
+  return new;
+end;
+$$;
+comment on function ledger.guard_batch_update() is
+  'Refuses to change who recorded a recalculation (ML101)';
+revoke all on function ledger.guard_batch_update() from public, anon, authenticated, service_role;
 revoke all on function ledger.guard_event_update() from public, anon, authenticated, service_role;
 revoke all on function ledger.guard_event_delete() from public, anon, authenticated, service_role;
 revoke all on function ledger.refuse_truncate() from public, anon, authenticated, service_role;
@@ -450,3 +470,6 @@ for each statement execute function ledger.guard_event_delete();
 create or replace trigger token_events_guard_truncate
 before truncate on public.token_events
 for each statement execute function ledger.refuse_truncate();
+create or replace trigger recalculation_batches_guard_update
+before update on public.recalculation_batches
+for each row execute function ledger.guard_batch_update();

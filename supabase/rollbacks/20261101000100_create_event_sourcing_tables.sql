@@ -5,6 +5,7 @@
 -- Locks: access exclusive on token_events and recalculation_batches, for catalog changes
 set local lock_timeout = '5s';
 
+drop trigger if exists recalculation_batches_guard_update on public.recalculation_batches;
 drop trigger if exists token_events_guard_truncate on public.token_events;
 drop trigger if exists token_events_guard_delete on public.token_events;
 drop trigger if exists token_events_guard_update on public.token_events;
@@ -98,6 +99,7 @@ $$;
 
 drop function if exists ledger.guard_event_update();
 drop function if exists ledger.guard_event_delete();
+drop function if exists ledger.guard_batch_update();
 drop function if exists ledger.refuse_truncate();
 drop function if exists ledger.in_maintenance();
 drop table if exists ledger.maintenance;

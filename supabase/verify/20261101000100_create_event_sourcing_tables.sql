@@ -46,16 +46,19 @@ begin
   end if;
 
   select string_agg(n.name, ', ') into v_list
-  from unnest(array[
-    'token_events_guard_update', 'token_events_guard_delete', 'token_events_guard_truncate'
-  ]) as n (name)
+  from (values
+    ('public.token_events', 'token_events_guard_update'),
+    ('public.token_events', 'token_events_guard_delete'),
+    ('public.token_events', 'token_events_guard_truncate'),
+    ('public.recalculation_batches', 'recalculation_batches_guard_update')
+  ) as n (table_name, name)
   where not exists (
     select from pg_trigger as t
-    where t.tgrelid = 'public.token_events'::regclass and t.tgname = n.name and t.tgenabled = 'O'
+    where t.tgrelid = n.table_name::regclass and t.tgname = n.name and t.tgenabled = 'O'
   );
   if v_list is not null then
     raise exception 'append-only guards are missing or switched off: %', v_list
-      using errcode = 'ML005', hint = 'alter table public.token_events enable trigger …;';
+      using errcode = 'ML005', hint = 'alter table … enable trigger …;';
   end if;
   if exists (select from ledger.maintenance) then
     raise exception 'ledger.maintenance holds a row outside its transaction'

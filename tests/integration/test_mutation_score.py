@@ -16,6 +16,7 @@ from toolkit.errors import FindingsError, OperationalError
 from toolkit.isolation.access import Access
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Finding, Kind, Part, Section
+from toolkit.isolation.run import prove_inside
 from toolkit.mutation.model import Mutant, MutantKind
 from toolkit.mutation.mutants import mutants
 from toolkit.mutation.run import MutationOptions, run_mutation
@@ -163,6 +164,25 @@ def test_a_mutant_that_is_no_valid_sql_is_a_defect(
         judge(postgres, ACCESS, always_find, mutant)
 
     assert error.value.details == (statement,)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 1",
+        "alter table public.token_events set (fillfactor = 80)",
+        "create index mutant on public.token_events (created_at)",
+        "comment on table public.token_events is 'a mutant that weakens nothing'",
+        "insert into auth.users (id) values (gen_random_uuid())",
+    ],
+)
+def test_the_real_proof_lets_a_harmless_change_live(
+    postgres: Connection, statement: LiteralString
+) -> None:
+    """Otherwise a kill would only say that something changed."""
+    harmless = Mutant(statement, MutantKind.PLANTED, "public.token_events", (statement,))
+
+    assert judge(postgres, ACCESS, prove_inside, harmless).survived
 
 
 class Silence:

@@ -166,6 +166,10 @@ LEAKS = {
         "drop trigger token_events_guard_update on public.token_events",
         EVENTS,
     ),
+    "recalculations can change their author": (
+        "drop trigger recalculation_batches_guard_update on public.recalculation_batches",
+        BATCHES,
+    ),
     "the guard lets everything pass": (
         "create or replace function ledger.guard_event_update() returns trigger "
         f"{DEFINER} as $$ begin return new; end $$",

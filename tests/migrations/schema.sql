@@ -144,6 +144,23 @@ $$;
 
 COMMENT ON FUNCTION ledger.finish_migration(p_run_id bigint) IS 'Proves that the books balance and that the view gives every row back (else ML004), closes the run';
 
+CREATE FUNCTION ledger.guard_batch_update() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if new.created_by is distinct from old.created_by
+    and (old.created_by is not null or new.created_by <> new.user_id)
+  then
+    raise exception 'recalculation % says who recorded it', old.id
+      using errcode = 'ML101', hint = 'Leave created_by as it is.';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.guard_batch_update() IS 'Refuses to change who recorded a recalculation (ML101)';
+
 CREATE FUNCTION ledger.guard_event_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2042,6 +2059,8 @@ CREATE TRIGGER electricity_readings_sync_inserts AFTER INSERT ON public.electric
 
 CREATE TRIGGER electricity_readings_sync_updates AFTER UPDATE ON public.electricity_readings REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.sync_updates();
 
+CREATE TRIGGER recalculation_batches_guard_update BEFORE UPDATE ON public.recalculation_batches FOR EACH ROW EXECUTE FUNCTION ledger.guard_batch_update();
+
 CREATE TRIGGER token_events_guard_delete AFTER DELETE ON public.token_events REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.guard_event_delete();
 
 CREATE TRIGGER token_events_guard_truncate BEFORE TRUNCATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_truncate();
@@ -2152,6 +2171,8 @@ REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.guard_event_delete() FROM PUBLIC;
 

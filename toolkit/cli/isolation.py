@@ -62,7 +62,8 @@ def isolation(
 
         def told(part: Part) -> None:
             found = f"{len(part.findings)} findings" if part.findings else "ok"
-            observer.note(f"{part.section}: {part.skipped or found}")
+            skipped = f", skipped: {part.skipped}" if part.skipped else ""
+            observer.note(f"{part.section}: {found}{skipped}")
 
         report = prove_isolation(where.url, declared, on_part=told, advisors=advisors, api=through)
     if html is not None:

@@ -52,8 +52,8 @@ end;
 $probe$;
 
 -- An attacker's function: costs nothing, so that the planner tries it before any filter that does
--- not stop it, and remembers whose rows it was shown: its caller's own, or another's. (It takes the
--- column as it is: a cast in the call would cost more than the filter that it wants to come before.)
+-- not stop it, and remembers whose rows it was shown: its caller's own, or another's. It takes the
+-- column as it is: a cast in the call would cost more than the filter that it is to come before.
 create function pg_temp.meterledger_tell(p_seen anyelement, p_own text)
 returns boolean
 language plpgsql

@@ -15,7 +15,7 @@ entry as (
   left join pg_catalog.pg_namespace as n on n.oid = d.defaclnamespace
   cross join aclexplode(d.defaclacl) as a
   where d.defaclrole = to_regrole(%(owner)s) and a.grantee <> d.defaclrole
-    and (n.nspname is null or n.nspname = any (%(proven)s))
+    and (n.nspname is null or n.nspname = any(%(proven)s))
     and d.defaclobjtype in ('r', 'S', 'f')
   group by 1, 2, 3
 )

@@ -29,7 +29,7 @@ function as (
     ) as is_open
   from pg_catalog.pg_proc as p
   inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-  where n.nspname = any (%(proven)s)
+  where n.nspname = any(%(proven)s)
     and p.prokind in ('f', 'p')
 )
 select
@@ -54,7 +54,8 @@ cross join lateral (
     case
       when coalesce(d.search_path, '') like 'none:%%' then null
       when f.search_path is null then 'looks names up wherever its caller says'
-      when f.search_path <> case coalesce(d.search_path, '') when '' then '""' else d.search_path end
+      when f.search_path
+        <> case coalesce(d.search_path, '') when '' then '""' else d.search_path end
       then 'looks names up in ' || f.search_path
     end,
     'alter function … set search_path = '''';'
@@ -65,14 +66,17 @@ cross join lateral (
     'compare it with the migration'
   ),
   (
-    case when f.is_open and f.nspname = any (%(exposed)s) and not coalesce(d.found, false)
-      and f.prosrc ~* '\m(set_config|set\s+(local\s+|session\s+)?(role|session|request|"?request)|reset\s+role)\M'
+    case when f.is_open and f.nspname = any(%(exposed)s) and not coalesce(d.found, false)
+      and f.prosrc ~* (
+        '\m(set_config|reset\s+role|'
+        || 'set\s+(local\s+|session\s+)?(role|session|"?request))\M'
+      )
     then 'can be called through the API and changes settings: a caller could become somebody else'
     end,
     'revoke execute on it, or take the setting out of it'
   ),
   (
-    case when f.is_open and f.nspname = any (%(exposed)s) and f.prosrc ~* '\mexecute\M'
+    case when f.is_open and f.nspname = any(%(exposed)s) and f.prosrc ~* '\mexecute\M'
     then 'can be called through the API and runs statements that it puts together' end,
     'revoke execute on it, or write its statements out'
   )

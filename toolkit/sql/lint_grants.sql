@@ -16,12 +16,13 @@ object as (
 ),
 -- Every entry of every access list: who, what, on which column.
 held as (
-  select o.name, o.found, o.kind, a.grantee, lower(a.privilege_type) as privilege, null as column_name
+  select
+    o.name, o.found, o.kind, a.grantee, lower(a.privilege_type) as privilege, null as column_name
   from object as o
   inner join pg_catalog.pg_class as c
     on o.kind in ('table', 'view', 'materialized view', 'sequence') and c.oid = to_regclass(o.name)
   cross join aclexplode(coalesce(c.relacl, acldefault(
-    case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner
+    case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner -- noqa: RF06
   ))) as a
   where a.grantee <> c.relowner
   union all

@@ -17,7 +17,7 @@ tenant as (
   inner join pg_catalog.pg_attribute as a
     on a.attrelid = c.oid and a.attname = coalesce(nullif(d.owner, ''), 'user_id')
     and not a.attisdropped
-  where n.nspname = any (%(proven)s) and c.relkind in ('r', 'p', 'm')
+  where n.nspname = any(%(proven)s) and c.relkind in ('r', 'p', 'm')
     and coalesce(d.keys, '') = ''
 )
 select
@@ -27,7 +27,7 @@ select
   'put the user''s column in front of the key' as next_step
 from tenant as t
 inner join pg_catalog.pg_index as i on i.indrelid = t.oid
-where i.indisunique and not t.attnum = any (i.indkey::int2[])
+where i.indisunique and not t.attnum = any(i.indkey::int2[])
 union all
 select
   t.name,
@@ -37,7 +37,7 @@ select
 from tenant as t
 inner join pg_catalog.pg_constraint as f on f.conrelid = t.oid and f.contype = 'f'
 inner join tenant as o on o.oid = f.confrelid
-where not (t.attnum = any (f.conkey) and o.attnum = any (f.confkey))
+where not (t.attnum = any(f.conkey) and o.attnum = any(f.confkey))
 union all
 -- What must be unique for each user, wherever the declaration knows the table.
 select
@@ -74,7 +74,8 @@ where exists (select from declared as d where d.name = 'public.token_events')
 union all
 select
   d.name,
-  format('no plain unique index on %%s carries the user and the id, so it cannot be refreshed beside its readers', d.name),
+  format('no plain unique index on %%s carries the user and the id, so it cannot be refreshed '
+    'beside its readers', d.name),
   'create unique index … (user_id, id);'
 from declared as d
 where d.name = 'public.electricity_readings_mv'

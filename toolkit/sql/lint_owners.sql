@@ -5,12 +5,12 @@ owned as (
   select n.nspname || '.' || c.relname as name, c.relowner as owner
   from pg_catalog.pg_class as c
   inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-  where n.nspname = any (%(proven)s) and c.relkind in ('r', 'p', 'v', 'm', 'S')
+  where n.nspname = any(%(proven)s) and c.relkind in ('r', 'p', 'v', 'm', 'S')
   union all
   select p.oid::pg_catalog.regprocedure::text, p.proowner
   from pg_catalog.pg_proc as p
   inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-  where n.nspname = any (%(proven)s)
+  where n.nspname = any(%(proven)s)
 )
 select
   o.name as subject,

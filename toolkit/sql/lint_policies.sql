@@ -27,7 +27,7 @@ policy as (
   from pg_catalog.pg_policy as p
   inner join pg_catalog.pg_class as c on c.oid = p.polrelid
   inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-  where n.nspname = any (%(proven)s)
+  where n.nspname = any(%(proven)s)
 ),
 judged as (
   select
@@ -51,7 +51,10 @@ problem as (
   from judged as j
   cross join lateral (
     values
-    (case when not j.operation = any (j.operations) then 'is for an operation that no user has' end),
+    (
+      case when not j.operation = any(j.operations)
+      then 'is for an operation that no user has' end
+    ),
     (case when not j.polpermissive then 'is restrictive, which the declaration does not know' end),
     (
       case when not j.roles <@ case when j.found then array['authenticated', 'public']
@@ -59,8 +62,9 @@ problem as (
       then 'is for ' || array_to_string(j.roles, ', ') end
     ),
     (
-      case when j.operation <> 'insert' and not j.using_text = any (j.tests)
-      then 'lets through more than the caller''s own rows: using ' || coalesce(j.using_text, 'all') end
+      case when j.operation <> 'insert' and not coalesce(j.using_text, '') = any(j.tests)
+      then 'lets through more than the caller''s own rows: using '
+        || coalesce(j.using_text, 'nothing') end
     ),
     (
       case when j.operation = 'insert' or (j.operation = 'update' and not j.found)

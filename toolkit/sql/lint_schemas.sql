@@ -13,6 +13,6 @@ cross join unnest(%(roles)s::text[]) as r (name)
 where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and (
     (has_schema_privilege(r.name, n.oid, 'usage')
-      and not n.nspname = any (%(proven)s) and not n.nspname = any (%(platform)s))
+      and not n.nspname = any(%(proven)s) and not n.nspname = any(%(platform)s))
     or has_schema_privilege(r.name, n.oid, 'create') and n.nspname in ('extensions', 'auth')
   )

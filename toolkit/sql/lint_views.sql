@@ -20,7 +20,7 @@ view as (
     ), false) as is_barrier
   from pg_catalog.pg_class as c
   inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-  where n.nspname = any (%(proven)s) and c.relkind = 'v'
+  where n.nspname = any(%(proven)s) and c.relkind = 'v'
 ),
 -- What each view reads, through further views.
 reads as (
@@ -43,8 +43,10 @@ select
   format(
     'view %%s runs with its owner''s rights, over %%s', v.name,
     coalesce((
-      select string_agg(s.refobjid::pg_catalog.regclass::text, ', ' order by s.refobjid::pg_catalog.regclass::text)
-      from reads as s where s.oid = v.oid
+      select string_agg(s.name, ', ' order by s.name)
+      from (
+        select r.refobjid::pg_catalog.regclass::text as name from reads as r where r.oid = v.oid
+      ) as s
     ), 'nothing')
   ) as finding,
   format(
@@ -65,10 +67,16 @@ where not v.is_invoker and not v.is_barrier and d.owner_rights <> ''
 union all
 select
   n.nspname || '.' || c.relname,
-  format('%%s can read materialized view %%s.%%s, which knows no row level security', r.name, n.nspname, c.relname),
+  format(
+    '%%s can read materialized view %%s.%%s, which knows no row level security',
+    r.name, n.nspname, c.relname
+  ),
   format('revoke all on table %%I.%%I from public, anon, authenticated;', n.nspname, c.relname)
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 cross join unnest(%(roles)s::text[]) as r (name)
-where c.relkind = 'm' and n.nspname = any (%(exposed)s)
-  and (has_table_privilege(r.name, c.oid, 'select') or has_any_column_privilege(r.name, c.oid, 'select'))
+where c.relkind = 'm' and n.nspname = any(%(exposed)s)
+  and (
+    has_table_privilege(r.name, c.oid, 'select')
+    or has_any_column_privilege(r.name, c.oid, 'select')
+  )

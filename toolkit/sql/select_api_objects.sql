@@ -17,15 +17,15 @@ select
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 left join member as m on m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and m.objid = c.oid
-where n.nspname = any (%(proven)s) and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
+where n.nspname = any(%(proven)s) and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
 union all
 select 'function', p.oid::pg_catalog.regprocedure::text, m.extname
 from pg_catalog.pg_proc as p
 inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
 left join member as m on m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and m.objid = p.oid
-where n.nspname = any (%(proven)s)
+where n.nspname = any(%(proven)s)
 union all
 select 'schema', n.nspname::text, null
 from pg_catalog.pg_namespace as n
-where n.nspname = any (%(proven)s)
+where n.nspname = any(%(proven)s)
 order by 1, 2

@@ -64,6 +64,20 @@ def forgery(attacks: Attacks) -> Iterator[Probe]:
         yield from attacks.pair(
             "a recalculation in another's name", BATCHES, attack, refused(), own, allowed()
         )
+        change = "update public.recalculation_batches set {} where id = {}"
+        name = compose("created_by = {}", theirs.user)
+        yield from attacks.pair(
+            "a recalculation put into another's name",
+            BATCHES,
+            (attacks.alice.step(compose(change, sql.SQL(name), mine.batch), returns=False),),
+            refused(_APPEND_ONLY),
+            (
+                attacks.alice.step(
+                    compose(change, sql.SQL("rollback_reason = 'x'"), mine.batch), returns=False
+                ),
+            ),
+            allowed(exactly=1),
+        )
     # The owner gives an event of hers a reading_id; an event under that id would show twice.
     shown = uuid4()
     given = Step(
