@@ -20,6 +20,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("--rows", "--seed", "--time-zone", "--keep", "--json", "Exit code 1"),
     "rehearse": ("dump", "--time-zone", "--keep", "--json", "Exit code 1"),
     "validate": ("--database-url", "--show", "--json", "Exit code 0", "1: a check failed"),
+    "isolation": (
+        *("--database-url", "--access", "--api", "--html", "--json", "rolled back"),
+        *("Exit code 0", "1: something was"),
+    ),
+    "mutation": ("--from", "--sample", "--seed", "--json", "Exit code 1"),
     "local": ("start", "stop", "status", "url", "psql", "reset"),
     "local start": ("--port",),
     "local stop": ("its data stays",),

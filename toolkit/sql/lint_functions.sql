@@ -22,10 +22,12 @@ function as (
       where c.setting like 'search\_path=%%'
     ) as search_path,
     p.prosrc,
-    exists (
-      select from unnest(%(roles)s::text[]) as r (name)
-      where has_function_privilege(r.name, p.oid, 'execute')
+    (
+      select bool_or(
+        has_function_privilege(r.name, p.oid, 'execute')
         and has_schema_privilege(r.name, n.oid, 'usage')
+      )
+      from unnest(%(roles)s::text[]) as r (name)
     ) as is_open
   from pg_catalog.pg_proc as p
   inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
