@@ -268,6 +268,16 @@ WEAKNESSES = {
         Section.LINTS,
         "no valid index of public.recalculation_batches begins with user_id",
     ),
+    "a role passes row level security by": (
+        "alter role anon bypassrls",
+        Section.LINTS,
+        "role anon passes row level security by",
+    ),
+    "a role is a member of another": (
+        "grant service_role to authenticated",
+        Section.LINTS,
+        "role authenticated is a member of service_role",
+    ),
     "another role holds a right": (
         "grant select on public.token_events to pg_monitor",
         Section.LINTS,

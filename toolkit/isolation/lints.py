@@ -19,6 +19,7 @@ LINTS = (
     "grants",
     "default_privileges",
     "owners",
+    "roles",
     "views",
     "functions",
     "keys",

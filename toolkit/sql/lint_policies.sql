@@ -3,7 +3,15 @@
 -- what they may not has none. The app's own tables may call auth.uid() in the app's own way.
 with
 declared as (
-  select d.name, d.owner, d.found, d.operations
+  select
+    d.name,
+    d.owner,
+    -- A table that the rollout made has the rollout's policies; one that it found, the app's.
+    d.found and not exists (
+      select from ledger.found_objects as o
+      where o.object_name = d.name and o.origin = 'created'
+    ) as found,
+    d.operations
   from pg_catalog.jsonb_to_recordset(%(declared)s) as d (
     name text, kind text, owner text, found boolean, operations text[]
   )
