@@ -1657,10 +1657,15 @@ CREATE TABLE ledger.migration_rejects (
     reason text NOT NULL,
     row_data jsonb NOT NULL,
     run_id bigint,
-    rejected_at timestamp with time zone DEFAULT now() NOT NULL
+    rejected_at timestamp with time zone DEFAULT now() NOT NULL,
+    waived_at timestamp with time zone,
+    waived_by text,
+    waived_reason text
 );
 
 COMMENT ON TABLE ledger.migration_rejects IS 'Legacy rows that cannot become a valid event, whole, with the reason';
+
+COMMENT ON COLUMN ledger.migration_rejects.waived_at IS 'When a person decided that this row need not become an event; null: it is still to be decided';
 
 CREATE TABLE ledger.migration_runs (
     run_id bigint NOT NULL,
@@ -1772,6 +1777,35 @@ CREATE VIEW ledger.near_matches WITH (security_invoker='true') AS
 
 COMMENT ON VIEW ledger.near_matches IS 'Events that may state a reading''s fact but not exactly: the same day within 10% or 1 kWh, or the same kWh on a neighbouring day; both stay, a person decides';
 
+CREATE TABLE ledger.reviewed_matches (
+    user_id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    reading_id uuid NOT NULL,
+    decision text NOT NULL,
+    reason text NOT NULL,
+    decided_by text DEFAULT SESSION_USER NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT reviewed_matches_decision_check CHECK ((decision = ANY (ARRAY['both'::text, 'merged'::text])))
+);
+
+COMMENT ON TABLE ledger.reviewed_matches IS 'Near matches that a person has looked at: both are facts, or the event was voided as a duplicate';
+
+CREATE VIEW ledger.open_matches WITH (security_invoker='true') AS
+ SELECT user_id,
+    event_id,
+    reading_id,
+    event_type,
+    event_day,
+    reading_day,
+    event_kwh,
+    reading_kwh
+   FROM ledger.near_matches m
+  WHERE (NOT (EXISTS ( SELECT
+           FROM ledger.reviewed_matches r
+          WHERE ((r.user_id = m.user_id) AND (r.event_id = m.event_id) AND (r.reading_id = m.reading_id)))));
+
+COMMENT ON VIEW ledger.open_matches IS 'Near matches that nobody has decided about yet';
+
 CREATE VIEW ledger.pending_readings WITH (security_invoker='true') AS
  SELECT id,
     user_id,
@@ -1810,6 +1844,26 @@ COMMENT ON COLUMN ledger.readings.kwh_value IS 'kWh left after the event';
 COMMENT ON COLUMN ledger.readings.token_cost IS 'what it cost, in the currency of the profile';
 
 COMMENT ON COLUMN ledger.readings.token_amount IS 'kWh bought, on a top-up';
+
+CREATE TABLE ledger.receipts (
+    receipt_id bigint NOT NULL,
+    environment text NOT NULL,
+    body jsonb NOT NULL,
+    signature text NOT NULL,
+    made_by text DEFAULT SESSION_USER NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ledger.receipts IS 'What a rollout of this database was proven to be: checksums, fingerprint, results, signed';
+
+ALTER TABLE ledger.receipts ALTER COLUMN receipt_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.receipts_receipt_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ledger.refresh_log (
     refresh_id bigint NOT NULL,
@@ -1859,6 +1913,7 @@ CREATE TABLE ledger.settings (
     time_zone text,
     defer_backfill boolean DEFAULT false NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    environment text,
     CONSTRAINT settings_singleton_check CHECK (singleton)
 );
 
@@ -1867,6 +1922,8 @@ COMMENT ON TABLE ledger.settings IS 'One row: what an operator decided for this 
 COMMENT ON COLUMN ledger.settings.time_zone IS 'The app''s time zone, which says where a day begins; null until an operator confirms one';
 
 COMMENT ON COLUMN ledger.settings.defer_backfill IS 'True: pushing phase 4 installs its functions and leaves the data to batches';
+
+COMMENT ON COLUMN ledger.settings.environment IS 'The name under which operators know this database; a command aimed at another one stops';
 
 CREATE MATERIALIZED VIEW public.electricity_readings_mv AS
  WITH counted AS (
@@ -2008,8 +2065,14 @@ ALTER TABLE ONLY ledger.migration_runs
 ALTER TABLE ONLY ledger.readings
     ADD CONSTRAINT readings_pkey PRIMARY KEY (user_id, id);
 
+ALTER TABLE ONLY ledger.receipts
+    ADD CONSTRAINT receipts_pkey PRIMARY KEY (receipt_id);
+
 ALTER TABLE ONLY ledger.refresh_log
     ADD CONSTRAINT refresh_log_pkey PRIMARY KEY (refresh_id);
+
+ALTER TABLE ONLY ledger.reviewed_matches
+    ADD CONSTRAINT reviewed_matches_pkey PRIMARY KEY (user_id, event_id, reading_id);
 
 ALTER TABLE ONLY ledger.set_aside
     ADD CONSTRAINT set_aside_pkey PRIMARY KEY (set_aside_id);
@@ -2116,7 +2179,11 @@ ALTER TABLE ledger.migration_runs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.readings ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE ledger.receipts ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE ledger.refresh_log ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.reviewed_matches ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.set_aside ENABLE ROW LEVEL SECURITY;
 

@@ -1,0 +1,59 @@
+-- Purpose: what operators do is on record in the database itself: which environment it is, the
+--   receipts of proven rollouts, and what a person decided about rejected rows and near matches.
+-- Objects: columns environment of ledger.settings, waived_* of ledger.migration_rejects; tables
+--   ledger.receipts, ledger.reviewed_matches; view ledger.open_matches
+-- Locks: access exclusive on ledger.settings and ledger.migration_rejects, for catalog changes only
+-- Rollback: rollbacks/20261101000500_record_operations.sql
+set local lock_timeout = '5s';
+
+alter table ledger.settings
+  add column if not exists environment text;
+comment on column ledger.settings.environment is
+  'The name under which operators know this database; a command aimed at another one stops';
+
+alter table ledger.migration_rejects
+  add column if not exists waived_at timestamptz,
+  add column if not exists waived_by text,
+  add column if not exists waived_reason text;
+comment on column ledger.migration_rejects.waived_at is
+  'When a person decided that this row need not become an event; null: it is still to be decided';
+
+create table if not exists ledger.receipts (
+  receipt_id bigint generated always as identity primary key,
+  environment text not null,
+  body jsonb not null,
+  signature text not null,
+  made_by text not null default session_user,
+  made_at timestamptz not null default now()
+);
+comment on table ledger.receipts is
+  'What a rollout of this database was proven to be: checksums, fingerprint, results, signed';
+
+create table if not exists ledger.reviewed_matches (
+  user_id uuid not null,
+  event_id uuid not null,
+  reading_id uuid not null,
+  decision text not null check (decision in ('both', 'merged')),
+  reason text not null,
+  decided_by text not null default session_user,
+  decided_at timestamptz not null default now(),
+  primary key (user_id, event_id, reading_id)
+);
+comment on table ledger.reviewed_matches is
+  'Near matches that a person has looked at: both are facts, or the event was voided as a duplicate';
+
+create or replace view ledger.open_matches with (security_invoker = true) as
+select m.*
+from ledger.near_matches as m
+where not exists (
+  select from ledger.reviewed_matches as r
+  where r.user_id = m.user_id and r.event_id = m.event_id and r.reading_id = m.reading_id
+);
+comment on view ledger.open_matches is 'Near matches that nobody has decided about yet';
+
+alter table ledger.receipts enable row level security;
+alter table ledger.reviewed_matches enable row level security;
+revoke all on table ledger.receipts, ledger.reviewed_matches, ledger.open_matches
+from public, anon, authenticated, service_role;
+revoke all on sequence ledger.receipts_receipt_id_seq
+from public, anon, authenticated, service_role;
