@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.database import Database
 from tests.support.household import ZONE, events_of, named, plant, put_events, put_readings
-from tests.support.rollout import DATA_PHASE, (
+from tests.support.rollout import (
     DATA_PHASE,
     apply,
     before,
