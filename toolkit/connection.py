@@ -19,7 +19,7 @@ _SHORTEST_SECRET = 3  # shorter ones would only make the rest unreadable
 # of the word: hiding too much is fine, too little is not.
 _URL_SECRET = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
 _KEY_VALUE = re.compile(
-    r"(?P<head>\b[\w-]*(?:passw(?:or)?d|secret|api_?key|role_key|anon_key|access_token)"
+    r"(?P<head>\b[\w-]*(?:passw(?:or)?d|secret|api_?key|role_key|anon_key|receipt_key|access_token)"
     r"[\"']?\s*[=:]\s*)"
     r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&,;}]+)",
     re.IGNORECASE,

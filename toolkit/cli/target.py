@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import psycopg
 import typer
+from psycopg.rows import TupleRow
 
 from toolkit import settings
 from toolkit.cli.local import SERVER_FOLDER
 from toolkit.connection import connect, parse
 from toolkit.demo.run import DATABASE as DEMO
+from toolkit.environments import record
 from toolkit.errors import OperationalError, UsageError
 from toolkit.local.server import DATABASE, Server
 from toolkit.rehearse.run import DATABASE as REHEARSAL
 
-LOCAL = "local"
+LOCAL = settings.LOCAL
 
 Environment = Annotated[
     str | None,
@@ -73,7 +76,7 @@ def find(environment: str | None, database_url: str | None, database: str | None
         parse(url)
         return Target(url, known)
     given = database_url or (loaded.database_url if environment is None else None)
-    nowhere = settings.Environment(LOCAL)
+    nowhere = settings.Environment(LOCAL, backup_folder=settings.backups_of(LOCAL, loaded.home))
     if given is not None:
         parse(given)
         return Target(given, nowhere)
@@ -85,6 +88,29 @@ def find(environment: str | None, database_url: str | None, database: str | None
             "empty one",
         )
     return Target(server.url(database or _rolled_out(server)), nowhere)
+
+
+def require_recorded(
+    connection: psycopg.Connection[TupleRow], environment: settings.Environment
+) -> None:
+    """Stop a command that is aimed at another environment's database than the one it names.
+
+    Raises:
+        UsageError: the database says that it is another one.
+    """
+    record.require(connection, environment.name)
+
+
+def stop_if_elsewhere(where: Target) -> None:
+    """The same for a command whose work opens its own connections: asks with a short one.
+
+    Raises:
+        UsageError: the database says that it is another one.
+        OperationalError: it cannot be reached.
+    """
+    if where.environment.name != LOCAL:
+        with connect(where.url, autocommit=True, prepare=False) as connection:
+            require_recorded(connection, where.environment)
 
 
 def _rolled_out(server: Server) -> str:

@@ -22,6 +22,7 @@ from toolkit.errors import OperationalError, UsageError
 from toolkit.resources import supabase_folder
 from toolkit.rollout.phases import Phase, phases
 from toolkit.rollout.project import project
+from toolkit.rollout.push_error import PushError
 
 _APPLYING = re.compile(r"Applying migration (?P<file>\S+?\.sql)")
 _VERSION = re.compile(r"[0-9]{1,40}")
@@ -98,8 +99,8 @@ def push(
 
     Raises:
         UsageError: the URL cannot be parsed.
-        OperationalError: no CLI, no connection, or a phase that raised; what had been
-            applied before it stays applied.
+        OperationalError: no CLI or no connection; as PushError: a phase that raised. What had
+            been applied before it stays applied.
     """
     cli = find_cli()
     started = time.monotonic()
@@ -225,16 +226,11 @@ def cannot_run(text: str) -> OperationalError:
     )
 
 
-def _explain(output: str, errors: str, applied: list[str]) -> OperationalError:
+def _explain(output: str, errors: str, applied: list[str]) -> PushError:
     """Our words for the CLI's failure: the phase, the server's message and hint."""
-    text = reason_of(output, errors)
-    message = text.splitlines()[0]
-    # The CLI shows a server's DETAIL and not its HINT, so our own errors say there what to do.
-    advice = re.search(r"^Next: (?P<step>.+)$", text, re.M)
-    where = f"phase {applied[-1]} failed: " if applied else "supabase db push failed: "
-    return OperationalError(
-        where + re.sub(r"^ERROR:\s*(meterledger: )?", "", message),
-        next_step=advice["step"] if advice else "mend the cause and run the same command again",
+    return PushError(
+        reason_of(output, errors),
+        file=applied[-1] if applied else None,
         details=tuple(redact(errors).splitlines()[-LAST_LINES:]),
     )
 

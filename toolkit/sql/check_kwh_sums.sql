@@ -1,10 +1,12 @@
--- Per user, kWh left and kWh bought, summed over the legacy rows and over the view's.
+-- Per user, kWh left and kWh bought, summed over the legacy rows and over the view's: of %(users)s,
+-- or of everybody where that is null.
 with
 standing as (
   select l.user_id, l.reading_id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
   where not l.superseded and not e.is_voided
+    and (%(users)s::uuid[] is null or l.user_id = any(%(users)s::uuid[]))
 ),
 legacy as (
   select
@@ -26,7 +28,7 @@ select
   coalesce(l.user_id, s.user_id) as user_id,
   null::uuid as row_id,
   format(
-    '%s rows, %s kWh, %s kWh bought in the legacy table; %s, %s, %s in the view',
+    '%%s rows, %%s kWh, %%s kWh bought in the legacy table; %%s, %%s, %%s in the view',
     l.n, l.kwh, l.bought, s.n, s.kwh, s.bought
   ) as finding
 from legacy as l

@@ -1,12 +1,14 @@
 -- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
 -- since, and the view's rows of those events, are the same multiset, both ways. The one difference
--- that is allowed: a row without created_at shows the instant of its date.
+-- that is allowed: a row without created_at shows the instant of its date. Of %(users)s, or of
+-- everybody where that is null.
 with
 standing as (
   select l.user_id, l.reading_id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
   where not l.superseded and not e.is_voided
+    and (%(users)s::uuid[] is null or l.user_id = any(%(users)s::uuid[]))
 ),
 legacy as (
   select
@@ -17,7 +19,8 @@ legacy as (
       select m.created_at from ledger.mapped_readings as m where m.reading_id = r.id
     )) as created_at
   from public.electricity_readings as r
-  where not exists (select from ledger.migration_rejects as x where x.reading_id = r.id)
+  where (%(users)s::uuid[] is null or r.user_id = any(%(users)s::uuid[]))
+    and not exists (select from ledger.migration_rejects as x where x.reading_id = r.id)
     and not exists (
       select from ledger.migrated_readings as l
       inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id

@@ -17,6 +17,7 @@ class SqlCheck:
         statement: the file's stem.
         found: what a finding means: FAIL, or NOTE where a person decides.
         next_step: what to do about findings.
+        sampled: it is dear, and takes the users to look at as the parameter users.
     """
 
     name: str
@@ -24,6 +25,7 @@ class SqlCheck:
     statement: str
     found: Verdict
     next_step: str
+    sampled: bool = False
 
 
 _REPORT = "this is a defect: keep the database as it is and report the rows"
@@ -42,6 +44,7 @@ SQL_CHECKS = (
         "check_lossless",
         Verdict.FAIL,
         _REPORT,
+        sampled=True,
     ),
     SqlCheck(
         "projection_is_live",
@@ -49,6 +52,7 @@ SQL_CHECKS = (
         "check_projection_is_live",
         Verdict.FAIL,
         "repair it from the events: select ledger.project_everything(); then report the rows",
+        sampled=True,
     ),
     SqlCheck(
         "mv_is_projection",
@@ -63,6 +67,7 @@ SQL_CHECKS = (
         "check_kwh_sums",
         Verdict.FAIL,
         _REPORT,
+        sampled=True,
     ),
     SqlCheck(
         "rejects",

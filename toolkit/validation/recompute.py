@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,14 @@ _ROWS_A_FETCH = 5_000
 
 
 def recompute(
-    connection: psycopg.Connection[TupleRow], keep: int
+    connection: psycopg.Connection[TupleRow], keep: int, users: Sequence[UUID] | None = None
 ) -> tuple[int, int, tuple[Finding, ...]]:
     """Hold the projection's kWh against the reference, row by row, in bounded memory.
 
     Args:
         connection: as the owner, inside a transaction (the stream is a server-side cursor).
         keep: how many findings to keep.
+        users: whose positions; everybody's if left out.
 
     Returns:
         How many positions were compared, how many differ, and the first of those.
@@ -34,7 +35,10 @@ def recompute(
     kept: list[Finding] = []
     with connection.cursor(name="meterledger_events") as cursor:
         cursor.itersize = _ROWS_A_FETCH
-        cursor.execute(statement("select_events_in_order"))
+        cursor.execute(
+            statement("select_events_in_order"),
+            {"users": None if users is None else list(users)},
+        )
         for position in positions(_events(cursor, shown)):
             compared += 1
             projected = shown.pop(position.event_id)

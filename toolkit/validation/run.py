@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import TupleRow, dict_row
 
 from toolkit.connection import connect, describe, redact
@@ -22,9 +23,10 @@ from toolkit.validation.as_user import (
     check_view_query,
     sample_user,
 )
-from toolkit.validation.catalogue import SQL_CHECKS, SqlCheck
-from toolkit.validation.recompute import recompute
+from toolkit.validation.catalogue import SQL_CHECKS
+from toolkit.validation.recheck import due, seen_twice, shown
 from toolkit.validation.report import CheckResult, Finding, ValidationReport, Verdict
+from toolkit.validation.rows import row_checks
 
 KEPT_FINDINGS = 5
 # What a broken or half-granted object answers: a finding. Other errors stop the validation.
@@ -35,22 +37,38 @@ OnCheck = Callable[[CheckResult], None]
 Check = Callable[[psycopg.Connection[TupleRow]], CheckResult]
 Checks = Mapping[str, Check]
 
+# As a report lists them; the caller's own follow.
+_ORDER = (
+    *("phases", "mv_refresh", *(check.name for check in SQL_CHECKS), "reference"),
+    *("view_query", "positions_call", "plan"),
+)
+
 
 def validate(
-    database_url: str, *, keep: int = KEPT_FINDINGS, on_check: OnCheck | None = None
+    database_url: str,
+    *,
+    keep: int = KEPT_FINDINGS,
+    on_check: OnCheck | None = None,
+    sample: int | None = None,
+    further: Checks | None = None,
 ) -> ValidationReport:
     """Run all checks, in one snapshot; nothing is changed but the materialized view refreshed.
+
+    A row that a check finds is looked for again, in a second snapshot; one that is in order by
+    then has moved meanwhile, and is no failure.
 
     Args:
         database_url: a direct or session connection, as the owner.
         keep: how many offending rows of each check to keep.
-        on_check: called with each result as it comes.
+        on_check: called with each result as it comes, those that are looked at twice last.
+        sample: the dear checks look at so many users, the same ones every time; None: at all.
+        further: checks of the caller's, after the snapshot, in autocommit mode.
 
     Raises:
         OperationalError: no connection, or the database has not had the phases.
     """
     try:
-        return _validate(database_url, keep, on_check)
+        return _validate(database_url, keep, on_check, sample, further or {})
     except psycopg.Error as error:
         raise OperationalError(
             f"validation stopped: {redact(str(error.diag.message_primary or error))}",
@@ -59,7 +77,9 @@ def validate(
         ) from error
 
 
-def _validate(database_url: str, keep: int, on_check: OnCheck | None) -> ValidationReport:
+def _validate(
+    database_url: str, keep: int, on_check: OnCheck | None, sample: int | None, further: Checks
+) -> ValidationReport:
     started = time.monotonic()
     done: list[CheckResult] = []
     with connect(database_url, autocommit=True, application_name="meterledger validate") as open_:
@@ -69,15 +89,58 @@ def _validate(database_url: str, keep: int, on_check: OnCheck | None) -> Validat
         # Before the snapshot: who refreshes through the function skips meanwhile, and so never
         # changes under us what we are about to refresh.
         open_.execute(_REFRESH_LOCK)
+        users = _sample(open_, sample)
+        doubtful: list[CheckResult] = []
         with open_.transaction():
-            # Refreshed in the same snapshot, the materialized view owes nothing to live writes.
-            open_.execute("set transaction isolation level repeatable read")
-            for result in _timed(open_, {"mv_refresh": _check_mv}):
-                _add(done, result, on_check)
-            open_.execute("set transaction read only")
-            for result in _timed(open_, _in_one_snapshot(open_, keep)):
-                _add(done, result, on_check)
+            for result in _snapshot(open_, users):
+                if due([result]):
+                    doubtful.append(result)
+                else:
+                    _add(done, shown(result, keep), on_check)
+        if doubtful:
+            for result in _again(open_, users, doubtful):
+                _add(done, shown(result, keep), on_check)
+        for result in _timed(open_, further, whole=False):
+            _add(done, result, on_check)
+    ranks = {name: rank for rank, name in enumerate(_ORDER)}
+    done.sort(key=lambda result: ranks.get(result.name, len(ranks)))
     return ValidationReport(describe(database_url), tuple(done), time.monotonic() - started)
+
+
+def _snapshot(
+    connection: psycopg.Connection[TupleRow], users: list[UUID] | None
+) -> Iterator[CheckResult]:
+    """All that is read in one snapshot; the connection is in a transaction that just began."""
+    # Refreshed in the same snapshot, the materialized view owes nothing to live writes.
+    connection.execute("set transaction isolation level repeatable read")
+    yield from _timed(connection, {"mv_refresh": _check_mv})
+    connection.execute("set transaction read only")
+    yield from _timed(connection, _in_one_snapshot(connection, users))
+
+
+def _again(
+    connection: psycopg.Connection[TupleRow], users: list[UUID] | None, first: list[CheckResult]
+) -> Iterator[CheckResult]:
+    """The results that a second snapshot leaves of the first one's."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        for _ in _timed(connection, {"mv_refresh": _check_mv}):
+            pass
+        connection.execute("set transaction read only")
+        checks = row_checks(users)
+        second = {
+            result.name: result
+            for result in _timed(connection, {one.name: checks[one.name] for one in first})
+        }
+    for result in first:
+        yield seen_twice(result, second[result.name])
+
+
+def _sample(connection: psycopg.Connection[TupleRow], size: int | None) -> list[UUID] | None:
+    if size is None:
+        return None
+    rows = connection.execute(statement("select_sample_users"), {"limit": size}).fetchall()
+    return [user for (user,) in rows]
 
 
 def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
@@ -91,9 +154,8 @@ def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
     return {name: int(value) for name, value in (row or {}).items()}
 
 
-def _in_one_snapshot(connection: psycopg.Connection[TupleRow], keep: int) -> Checks:
-    checks: dict[str, Check] = {check.name: _sql_check(check, keep) for check in SQL_CHECKS}
-    checks["reference"] = partial(_check_reference, keep=keep)
+def _in_one_snapshot(connection: psycopg.Connection[TupleRow], users: list[UUID] | None) -> Checks:
+    checks = row_checks(users)
     as_user = {
         "view_query": check_view_query,
         "positions_call": check_positions_call,
@@ -109,11 +171,14 @@ def _in_one_snapshot(connection: psycopg.Connection[TupleRow], keep: int) -> Che
     return checks
 
 
-def _timed(connection: psycopg.Connection[TupleRow], checks: Checks) -> Iterator[CheckResult]:
+def _timed(
+    connection: psycopg.Connection[TupleRow], checks: Checks, *, whole: bool = True
+) -> Iterator[CheckResult]:
+    """Run checks, each in a transaction or a savepoint unless it is to see to that itself."""
     for name, check in checks.items():
         started = time.monotonic()
         try:
-            with connection.transaction():
+            with connection.transaction() if whole else nullcontext():
                 result = check(connection)
         except psycopg.Error as error:
             if not (error.sqlstate or "").startswith(_BROKEN):
@@ -201,43 +266,4 @@ def _check_mv(connection: psycopg.Connection[TupleRow]) -> CheckResult:
         title="the materialized view refreshes beside its readers",
         verdict=Verdict.OK,
         figures={name: figures[name] for name in ("mv_rows", "mv_bytes", "projection_bytes")},
-    )
-
-
-def _sql_check(check: SqlCheck, keep: int) -> Check:
-    def run(connection: psycopg.Connection[TupleRow]) -> CheckResult:
-        rows = connection.execute(
-            sql.SQL(
-                "select f.user_id::text, f.row_id::text, f.finding, count(*) over () "
-                "from ({}) as f limit {}"
-            ).format(_body(check.statement), max(keep, 1))
-        ).fetchall()
-        count = rows[0][3] if rows else 0
-        return CheckResult(
-            name=check.name,
-            title=check.title,
-            verdict=check.found if count else Verdict.OK,
-            count=count,
-            findings=tuple(Finding(*row[:3]) for row in rows[:keep]),
-            next_step=check.next_step if count else "",
-        )
-
-    return run
-
-
-def _body(name: str) -> sql.SQL:
-    # A file of ours, not input; the newline ends a comment on its last line.
-    return sql.SQL(statement(name).decode() + "\n")
-
-
-def _check_reference(connection: psycopg.Connection[TupleRow], keep: int) -> CheckResult:
-    compared, wrong, findings = recompute(connection, keep)
-    return CheckResult(
-        name="reference",
-        title="positions recomputed outside the database, by an independent fold",
-        verdict=Verdict.FAIL if wrong else Verdict.OK,
-        count=wrong,
-        findings=findings,
-        next_step="this is a defect: report the rows" if wrong else "",
-        figures={"positions": compared},
     )

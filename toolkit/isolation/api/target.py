@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-import jwt
-
-from toolkit.errors import UsageError
-
-_JSON_WEB_TOKEN = "eyJ"  # what the older kind of Supabase's keys begins with
+from toolkit.environments.keys import check_key, check_url
 
 
 @dataclass(frozen=True)
@@ -46,44 +41,7 @@ class ApiTarget:
         Raises:
             UsageError: the URL or a key cannot be what it is said to be.
         """
-        _check_url(self.url)
-        _check_key("anon key", self.anon_key, "anon")
+        check_url(self.url)
+        check_key("anon key", self.anon_key, "anon")
         if self.service_key is not None:
-            _check_key("service key", self.service_key, "service_role")
-
-
-def _check_url(url: str) -> None:
-    next_step = "write the project's URL as its API settings show it, https://PROJECT.supabase.co"
-    try:
-        parts = urlsplit(url)
-        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        raise UsageError("the API's URL cannot be parsed", next_step=next_step) from None
-    if not well_formed or parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageError(
-            "the API's URL is not of the form https://HOST", next_step=next_step
-        ) from None
-    if parts.path.strip("/"):
-        raise UsageError("the API's URL has a path", next_step=next_step) from None
-
-
-def _check_key(name: str, key: str, role: str) -> None:
-    """Of a key that is a JWT, what role it says; of the newer kinds, which of them it is."""
-    next_step = f"take the {name} from the project's API settings"
-    if not key.strip() or not key.isascii() or key != key.strip():
-        raise UsageError(f"the {name} is empty or has odd characters", next_step=next_step)
-    told = ""
-    if key.startswith(_JSON_WEB_TOKEN):
-        try:
-            claims = jwt.decode(key, options={"verify_signature": False})
-        except jwt.InvalidTokenError:
-            # 'from None': the cause quotes the token.
-            raise UsageError(f"the {name} is no whole JWT", next_step=next_step) from None
-        told = str(claims.get("role"))
-    elif key.startswith("sb_secret_"):
-        told = "service_role"
-    elif key.startswith("sb_publishable_"):
-        told = "anon"
-    if told and told != role:
-        raise UsageError(f"the {name} is a key of another role", next_step=next_step)
+            check_key("service key", self.service_key, "service_role")

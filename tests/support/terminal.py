@@ -1,0 +1,69 @@
+"""Programs that talk to a person on a terminal, with somebody who answers them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.processes import environment
+
+_PATIENCE_SECONDS = 30.0
+
+
+def converse(
+    code: str, words: Sequence[str], talk: Sequence[tuple[str, str]], folder: Path
+) -> tuple[int, str]:
+    """Run Python code on a terminal of its own; its exit code, and what the terminal showed.
+
+    Args:
+        code: the program.
+        words: its arguments.
+        talk: what each question holds, and the answer, typed when the question is seen.
+        folder: where it runs.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        env=environment({"TERM": "dumb"}),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
+    )
+    os.close(theirs)
+    try:
+        shown, answered = "", 0
+        for question, answer in talk:
+            # The blank comes when the program reads, and a hidden answer's echo is off by then.
+            while question not in shown[answered:] or not shown.endswith(": "):
+                piece = _read(ours)
+                assert piece, f"it never asked for {question!r}: {shown}"
+                shown += piece
+            answered = len(shown)
+            os.write(ours, answer.encode() if answer == "\x03" else f"{answer}\n".encode())
+        while piece := _read(ours):
+            shown += piece
+        return process.wait(_PATIENCE_SECONDS), shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def _read(terminal: int) -> str:
+    """What comes next; nothing where the program has ended or says nothing more."""
+    if not select.select([terminal], [], [], _PATIENCE_SECONDS)[0]:
+        return ""
+    try:
+        return os.read(terminal, 4096).decode(errors="replace")
+    except OSError:  # the last one who held the other side is gone
+        return ""

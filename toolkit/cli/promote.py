@@ -1,0 +1,229 @@
+"""meterledger rollout, receipt and promote: the whole way of one environment, and to the next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import settings
+from toolkit.cli import target
+from toolkit.cli.confirm import Confirm, Yes, require_confirmation
+from toolkit.cli.console import observing, print_json, print_table, printable, say
+from toolkit.cli.target import Target
+from toolkit.connection import redact
+from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from toolkit.operations.promote.receipt import MAX_AGE, Receipt, check_key, read
+from toolkit.operations.promote.run import (
+    RolloutReport,
+    run_rollout,
+    staging_receipt,
+    vouch,
+)
+from toolkit.operations.promote.steps import STEPS, Job
+from toolkit.trial import Observer
+
+_HOURS = int(MAX_AGE.total_seconds() // 3600)
+RECEIPTS = "receipts"
+
+EnvironmentName = Annotated[str, typer.Argument(metavar="ENV", help="Which; .env.ENV says where.")]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(help="The zone that your users live by, where the database has none confirmed."),
+]
+Start = Annotated[
+    str, typer.Option("--from", metavar="STEP", help="Continue a stopped run at this step.")
+]
+Acknowledge = Annotated[
+    list[str] | None,
+    typer.Option(help="What you vouch for in the checklist (see preflight); repeatable."),
+]
+AccessFiles = Annotated[
+    list[Path] | None, typer.Option(exists=True, help="A declaration of your own objects.")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def rollout(
+    environment: EnvironmentName,
+    start: Start = "preflight",
+    time_zone: TimeZone = None,
+    acknowledge: Acknowledge = None,
+    access: AccessFiles = None,
+    plan: Plan = False,
+    confirm: Confirm = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Roll out one environment: preflight, backup, deploy, backfill, validate, isolation.
+
+    Stops at the first red, with the commands to continue and to undo. All green: a receipt,
+    signed with METERLEDGER_RECEIPT_KEY. Exit code 1: a step was red.
+    """
+    where = target.find(environment, None, None)
+    if plan:
+        _show_plan(environment, start)
+        return
+    check_key(where.environment.receipt_key)
+    require_confirmation(where.environment, "roll out", confirm, yes)
+    command = f"meterledger rollout {environment}"
+    with observing() as observer:
+        job = _job(where, observer, time_zone, acknowledge, access)
+        report = _run(job, command, start)
+    _finish(report, as_json)
+
+
+def receipt(
+    environment: EnvironmentName, access: AccessFiles = None, as_json: AsJson = False
+) -> None:
+    """Prove an environment as it is (validate, isolation), and leave a receipt of it."""
+    where = target.find(environment, None, None)
+    with observing() as observer:
+        job = _job(where, observer, None, None, access)
+        report = _run(job, f"meterledger receipt {environment}", "validate")
+    _finish(report, as_json)
+
+
+def promote(
+    staging: Annotated[str, typer.Argument(help="Where it was proven.")],
+    production: Annotated[str, typer.Argument(help="Where it goes.")],
+    receipt_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipt",
+            exists=True,
+            help="Staging's receipt as a file; its newest one on record there if left out.",
+        ),
+    ] = None,
+    max_age: Annotated[int, typer.Option(min=1, help="Hours that it may be old.")] = _HOURS,
+    start: Start = "preflight",
+    time_zone: TimeZone = None,
+    acknowledge: Acknowledge = None,
+    access: AccessFiles = None,
+    plan: Plan = False,
+    confirm: Confirm = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Promote what was proven on STAGING to PRODUCTION; refuses without a green receipt.
+
+    The receipt must be signed, of the same files and young enough. Then the rollout of
+    production runs like any other, and leaves production's receipt.
+    """
+    if staging == production:
+        raise UsageError(
+            f"{staging} cannot be promoted to itself", next_step="name two environments"
+        )
+    where = target.find(production, None, None)
+    key = check_key(where.environment.receipt_key)
+    body, signature = _staging(staging, receipt_file)
+    hours = timedelta(hours=max_age)
+    vouch(body, signature, key=key, environment=staging, max_age=hours)
+    if plan:
+        say(f"receipt of {staging}: {body.made_at}, {len(body.phases)} files, green")
+        _show_plan(production, start)
+        return
+    require_confirmation(where.environment, f"promote {staging} to it", confirm, yes)
+
+    def genuine(file: Path) -> None:
+        vouch(*read(file), key=key, environment=staging, max_age=hours)
+
+    with observing() as observer:
+        job = Job(
+            where.environment,
+            where.url,
+            observer,
+            time_zone=time_zone,
+            acknowledged=tuple(acknowledge or ()),
+            receipt=receipt_file,
+            verify_receipt=genuine,
+            access=tuple(access or ()),
+        )
+        report = _run(job, f"meterledger promote {staging} {production}", start)
+    _finish(report, as_json)
+
+
+def _staging(name: str, file: Path | None) -> tuple[Receipt, str]:
+    if file is not None:
+        return read(file)
+    return staging_receipt(target.find(name, None, None).url, None)
+
+
+def _job(
+    where: Target,
+    observer: Observer,
+    time_zone: str | None,
+    acknowledge: list[str] | None,
+    access: list[Path] | None,
+) -> Job:
+    return Job(
+        where.environment,
+        where.url,
+        observer,
+        time_zone=time_zone,
+        acknowledged=tuple(acknowledge or ()),
+        access=tuple(access or ()),
+    )
+
+
+def _run(job: Job, command: str, start: str) -> RolloutReport:
+    folder = settings.load().home / RECEIPTS
+    return run_rollout(
+        job, key=job.environment.receipt_key, folder=folder, command=command, start=start
+    )
+
+
+def _show_plan(environment: str, start: str) -> None:
+    names = list(STEPS)
+    if start not in names:
+        raise UsageError(f"there is no step {start!r}", next_step=f"one of {', '.join(names)}")
+    say(f"{environment}: {' → '.join(names[names.index(start) :])} → receipt")
+    say(f"what deploy would do: meterledger deploy {environment} --plan")
+
+
+def _finish(report: RolloutReport, as_json: bool) -> None:
+    if as_json:
+        print_json(_object(report))
+    else:
+        _show(report)
+    raise typer.Exit(EXIT_OK if report.green else EXIT_FINDINGS)
+
+
+def _show(report: RolloutReport) -> None:
+    print_table(
+        f"rollout of {report.environment}",
+        ("", "step", "what came of it", "seconds"),
+        [
+            ("green" if r.green else "RED", r.name, redact(r.summary), f"{r.seconds:.1f}")
+            for r in report.results
+        ],
+    )
+    for result in report.results:
+        for line in result.findings if not result.green else ():
+            say(printable(redact(f"  {line}")))
+    for line in report.red:
+        say(line)
+    if report.receipt is not None:
+        say(f"receipt: {report.file}, and on record in the database")
+
+
+def _object(report: RolloutReport) -> dict[str, object]:
+    return {
+        "environment": report.environment,
+        "green": report.green,
+        "steps": [
+            {
+                "name": result.name,
+                "green": result.green,
+                "summary": redact(result.summary),
+                "findings": [redact(line) for line in result.findings],
+                "seconds": round(result.seconds, 3),
+            }
+            for result in report.results
+        ],
+        "receipt": str(report.file) if report.file else None,
+        "next": list(report.red),
+    }

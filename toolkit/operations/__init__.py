@@ -1,0 +1,1 @@
+"""What an operator does to a deployed database, one room a task."""

@@ -1,0 +1,1 @@
+"""Backups that are proven: a dump, what it must restore to, and the restore that shows it."""

@@ -1,0 +1,197 @@
+"""What must hold before a deploy changes anything; each check raises and changes nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from toolkit.connection import describe, redact
+from toolkit.environments import record
+from toolkit.environments.way import Way, way_of
+from toolkit.errors import FindingsError, OperationalError
+from toolkit.operations.deploy.lock import APPLICATION, at
+from toolkit.operations.deploy.plan import DeployPlan
+from toolkit.resources import statement
+from toolkit.rollout.inspect import MigrationFile
+
+Connection = psycopg.Connection[TupleRow]
+# What the Supabase CLI calls its connections: the first is of version 3, and a client library's
+# default name, so it alone proves nothing.
+CLI_NAMES = ("@effect/sql-pg", "supabase", "supabase-cli", "Supabase CLI")
+_RECOGNISABLE = 24  # characters of a statement; 'select 1' is everybody's
+_COMPARED = 400  # of the 1,024 bytes that the server shows of a statement
+_COMMENTS = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.S)
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A server process in which a push still works.
+
+    Attributes:
+        pid: of the server's process.
+        name: of the application.
+        since: when it connected.
+        query_start: when its statement began; None where the role may not see it.
+        statement: how the statement begins; empty where the role may not see it.
+    """
+
+    pid: int
+    name: str
+    since: datetime
+    query_start: datetime | None
+    statement: str
+
+
+def require_pushable(plan: DeployPlan) -> None:
+    """No file may be there that the CLI would half-apply, skip or not notice.
+
+    Raises:
+        FindingsError: with a line for each reason.
+    """
+    if not plan.refusals:
+        return
+    raise FindingsError(
+        f"nothing was deployed: {len(plan.refusals)} reason"
+        + ("s" if len(plan.refusals) > 1 else "")
+        + " in migrations/",
+        next_step="put an edited file back as it was applied, and write the change as a new file; "
+        "give a statement that cannot share a transaction a file of its own; move what is no "
+        "migration out of migrations/",
+        details=plan.refusals,
+    )
+
+
+def require_way(database_url: str) -> Way:
+    """The connection must be one session from beginning to end; which way it takes.
+
+    Raises:
+        OperationalError: a pooler in transaction mode hands each transaction another session.
+    """
+    way = way_of(database_url)
+    if way is Way.TRANSACTION:
+        raise OperationalError(
+            f"{describe(database_url)} is a transaction pooler: each transaction may get another "
+            "session, so neither the deploy's lock nor its settings would hold",
+            next_step="use the direct connection or the session pooler (port 5432) in DATABASE_URL",
+        )
+    return way
+
+
+def require_writable(connection: Connection) -> None:
+    """The server must take writes.
+
+    Raises:
+        OperationalError: it is a replica, or set read-only.
+    """
+    row = connection.execute(
+        "select pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+    ).fetchone()
+    replica, read_only = row if row is not None else (False, False)
+    if replica:
+        raise OperationalError(
+            "the server is a read-only replica",
+            next_step="point DATABASE_URL at the primary",
+        )
+    if read_only:
+        raise OperationalError(
+            "the database is set read-only (default_transaction_read_only)",
+            next_step="find out why (a full disk makes Supabase do so), then: alter database … "
+            "reset default_transaction_read_only",
+        )
+
+
+def require_environment(connection: Connection, name: str) -> None:
+    """The database must not say that it is another environment.
+
+    Raises:
+        UsageError: it does.
+    """
+    record.require(connection, name)
+
+
+def pushing(connection: Connection, files: Sequence[MigrationFile]) -> tuple[Backend, ...]:
+    """The server processes in which somebody's push still works, ours or not.
+
+    Killing the CLI does not end its statement: the server works on, and records the file.
+    """
+    known = {
+        _compact(one.text)
+        for file in files
+        for one in file.statements
+        if len(one.text) >= _RECOGNISABLE and one.words[:1] != ("set",)
+    }
+    found = []
+    for pid, name, since, query_start, query, migrates in connection.execute(
+        statement("select_push_backends")
+    ):
+        if str(name).startswith(APPLICATION):
+            continue
+        ours = _compact(str(query)) in known
+        if ours or (name in CLI_NAMES and migrates):
+            line = redact(_bare(str(query)).splitlines()[0])[:100] if ours else ""
+            found.append(Backend(int(pid), str(name), since, query_start, line))
+    return tuple(found)
+
+
+def require_quiet(
+    connection: Connection,
+    files: Sequence[MigrationFile],
+    *,
+    wait: float,
+    note: Callable[[str], None],
+) -> None:
+    """Wait until no push works in the server any more.
+
+    Args:
+        wait: seconds.
+        note: is told once for whom it waits.
+
+    Raises:
+        OperationalError: one still does; the message names it.
+    """
+    until = time.monotonic() + wait
+    told = False
+    while True:
+        backends = pushing(connection, files)
+        if not backends:
+            return
+        if time.monotonic() >= until:
+            raise _still_pushing(backends)
+        if not told:
+            told = True
+            for backend in backends:
+                note(f"an earlier push still works in the server, waiting: {_words(backend)}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _still_pushing(backends: tuple[Backend, ...]) -> OperationalError:
+    first = backends[0]
+    return OperationalError(
+        f"an earlier push still works in the server: {_words(first)}",
+        next_step="wait for it and deploy again, which continues after it; or end it first: "
+        f"select pg_cancel_backend({first.pid})",
+        details=tuple(_words(backend) for backend in backends[1:]),
+    )
+
+
+def _words(backend: Backend) -> str:
+    name = backend.name or "unnamed"
+    started = f", its statement since {at(backend.query_start)}" if backend.query_start else ""
+    text = f": {backend.statement}" if backend.statement else ""
+    return f"process {backend.pid} ({name}), connected since {at(backend.since)}{started}{text}"
+
+
+def _bare(text: str) -> str:
+    """Without the comments that the CLI leaves before a statement."""
+    return _COMMENTS.sub("", text, count=1)
+
+
+def _compact(text: str) -> str:
+    return " ".join(_bare(text).split())[:_COMPARED]

@@ -1,0 +1,1 @@
+"""From staging to production: receipts of proven rollouts, and the run that demands one."""

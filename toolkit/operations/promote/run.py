@@ -1,0 +1,171 @@
+"""Rolls out one environment step by step, stops at the first red, and leaves a receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import toolkit
+from toolkit.connection import connect, describe
+from toolkit.errors import FindingsError, MeterledgerError, UsageError
+from toolkit.operations.deploy.provenance import provenance
+from toolkit.operations.promote import receipt as receipts
+from toolkit.operations.promote.receipt import MAX_AGE, Receipt
+from toolkit.operations.promote.steps import STEPS, Job, StepResult, recorded
+from toolkit.rollout.checksums import checksum
+from toolkit.rollout.phases import phases
+
+# Both proofs are of the moment: a receipt never rests on those of an earlier run.
+PROOFS = ("validate", "isolation")
+_UNDO = {"deploy": "--to nothing --plan", "backfill": "--to data --plan"}
+
+
+@dataclass(frozen=True)
+class RolloutReport:
+    """What a rollout of one environment came to.
+
+    Attributes:
+        environment: its name.
+        results: of the steps that ran, in order.
+        receipt: what was proven, where everything was green.
+        signature: of the receipt.
+        file: where the receipt was written.
+        red: what to do where a step was red: commands to continue and to undo.
+    """
+
+    environment: str
+    results: tuple[StepResult, ...]
+    receipt: Receipt | None
+    signature: str = ""
+    file: Path | None = None
+    red: tuple[str, ...] = ()
+
+    @property
+    def green(self) -> bool:
+        """Whether all steps were, so that there is a receipt."""
+        return self.receipt is not None
+
+
+def local_checksums() -> dict[str, str]:
+    """Version → SHA-256 of each phase file at hand."""
+    return {phase.version: checksum(phase) for phase in phases()}
+
+
+def vouch(
+    body: Receipt, signature: str, *, key: str, environment: str, max_age: timedelta = MAX_AGE
+) -> None:
+    """Refuse a receipt that does not vouch for the files at hand.
+
+    Raises:
+        FindingsError: the message says why.
+    """
+    receipts.require(
+        body, signature, key, environment=environment, phases=local_checksums(), max_age=max_age
+    )
+
+
+def staging_receipt(url: str, file: Path | None) -> tuple[Receipt, str]:
+    """The receipt of the environment before: of a file, or the newest in its database.
+
+    Raises:
+        FindingsError: there is none.
+    """
+    if file is not None:
+        return receipts.read(file)
+    with connect(url, autocommit=True) as connection:
+        found = receipts.newest(connection)
+    if found is None:
+        raise FindingsError(
+            f"{describe(url)} has no receipt of a proven rollout",
+            next_step="roll out there first: meterledger rollout ENV",
+        )
+    return found
+
+
+def run_rollout(
+    job: Job, *, key: str | None, folder: Path, command: str, start: str = "preflight"
+) -> RolloutReport:
+    """Run the steps from one on.
+
+    Args:
+        job: what and where.
+        key: what receipts are signed with.
+        folder: where the receipt's file goes.
+        command: what the operator typed, for the words that say how to continue.
+        start: the first step to run.
+
+    Raises:
+        UsageError: no key, no such step, or the database is another environment.
+    """
+    signing = receipts.check_key(key)
+    names = list(STEPS)
+    if start not in names[: names.index(PROOFS[0]) + 1]:
+        raise UsageError(
+            f"a rollout does not start at {start!r}",
+            next_step=f"start at one of {', '.join(names[: names.index(PROOFS[0]) + 1])}",
+        )
+    recorded(job)
+    done: list[StepResult] = []
+    for name in names[names.index(start) :]:
+        job.observer.step(name)
+        result = _run(name, job)
+        done.append(result)
+        job.observer.note(f"{'green' if result.green else 'RED'} {result.summary}")
+        if not result.green:
+            red = _advice(name, job.environment.name, command)
+            return RolloutReport(job.environment.name, tuple(done), None, red=red)
+    body = _receipt(job, {result.name: result.facts for result in done})
+    signature = receipts.sign(body, signing)
+    with connect(job.url) as connection:
+        receipts.store(connection, body, signature)
+    file = folder / f"{job.environment.name}-{body.made_at.replace(':', '').partition('+')[0]}.json"
+    receipts.write(file, body, signature)
+    return RolloutReport(job.environment.name, tuple(done), body, signature, file)
+
+
+def _run(name: str, job: Job) -> StepResult:
+    started = time.monotonic()
+    try:
+        result = STEPS[name](job)
+    except MeterledgerError as error:
+        lines = (f"{error.message} (next: {error.next_step})", *error.details)
+        result = StepResult(name, False, error.message, lines)
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def _advice(name: str, environment: str, command: str) -> tuple[str, ...]:
+    again = name if name not in PROOFS else PROOFS[0]
+    lines = [f"to continue, once it is mended: {command} --from {again}"]
+    reached = list(STEPS).index(name)
+    undo = next(
+        (how for step, how in reversed(_UNDO.items()) if list(STEPS).index(step) <= reached), None
+    )
+    if undo is not None:
+        lines.append(f"to undo: meterledger rollback {environment} {undo}")
+    else:
+        lines.append("nothing was changed yet: there is nothing to undo")
+    return tuple(lines)
+
+
+def _receipt(job: Job, facts: Mapping[str, Mapping[str, Any]]) -> Receipt:
+    validation, isolation = dict(facts["validate"]), dict(facts["isolation"])
+    source = provenance()
+    return Receipt(
+        environment=job.environment.name,
+        database=describe(job.url),
+        phases=local_checksums(),
+        fingerprint=str(validation.pop("fingerprint", "")),
+        validation=validation,
+        isolation=isolation,
+        versions={
+            "meterledger": toolkit.__version__,
+            "server": str(isolation.pop("server_version", "")),
+            "cli": source.cli or "",
+        },
+        git_commit=source.commit or "",
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,68 @@
+"""Where a database stands, from what its status says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC
+
+from toolkit.operations.status.model import ReceiptNote, State, Status
+
+
+def state_of(status: Status) -> State:
+    """The state that the catalog, the runs and the newest receipt add up to."""
+    objects = status.objects
+    if not objects.ledger:
+        return State.NOTHING
+    if objects.legacy_kind == "v":
+        return State.CUTOVER if objects.archive else State.CONTRACT
+    if not objects.sync:
+        return State.EXPAND
+    if not status.runs or status.runs[0].kind != "migrate":
+        return State.SYNC
+    return State.VALIDATED if proof(status) is not None else State.BACKFILL
+
+
+def proof(status: Status) -> ReceiptNote | None:
+    """The newest receipt, if it is green and nothing was moved or deployed after it."""
+    run, newest = status.runs[0], next(iter(own_receipts(status)), None)
+    if newest is None or not newest.green or run.finished_at is None:
+        return None
+    if status.pending is not None and status.pending.exact and status.pending.rows:
+        return None
+    changes = [run.finished_at, *(d.deployed_at for d in status.deployments)]
+    return newest if newest.made_at >= max(changes) else None
+
+
+def own_receipts(status: Status) -> tuple[ReceiptNote, ...]:
+    """Those of this environment: production may keep staging's beside its own."""
+    return tuple(
+        r for r in status.receipts if status.recorded is None or r.environment == status.recorded
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least this share of them does not exceed."""
+    if not values:
+        return None
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def detail_of(status: Status) -> str:
+    """The state in a few words."""
+    state, receipt = state_of(status), next(iter(own_receipts(status)), None)
+    applied = f"{len(status.applied)} of {len(status.applied) + len(status.missing)} phases applied"
+    pending = "" if status.pending is None else f"{status.pending} of {status.legacy_rows} pending"
+    said = {
+        State.NOTHING: "the rollout has not begun",
+        State.EXPAND: applied,
+        State.SYNC: f"legacy writes become events; {pending}",
+        State.BACKFILL: pending,
+        State.CUTOVER: f"the legacy name is a view; the table is {status.objects.archive}",
+        State.CONTRACT: "the legacy table is gone",
+    }
+    if state is State.VALIDATED and receipt is not None:
+        return f"proven at {receipt.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC (receipt)"
+    if state is State.BACKFILL and status.runs and status.runs[0].finished_at is not None:
+        return f"{pending}; no green receipt since the last change: validate"
+    return said[state]
