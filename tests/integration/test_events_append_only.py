@@ -224,3 +224,22 @@ def test_only_the_projector_writes_what_readers_see(
         request.execute(statement.encode(), {"user": user})
     with ledger.as_role(role, claims={"sub": str(user)}) as request:
         assert readings(request, user) == [(event, 5)]
+
+
+def test_a_generated_column_of_the_apps_own_is_no_change(ledger: Database) -> None:
+    with ledger.connect() as owner:
+        owner.execute(
+            "alter table public.token_events add column kwh_cents numeric"
+            " generated always as (kwh_amount * 100) stored"
+        )
+    try:
+        user = ledger.add_user()
+        with ledger.as_user(user) as request:
+            event = record(request, user, TOPUP, 5, day(1))
+            assert mark_voided(request, event) == 1
+        with pytest.raises(psycopg.errors.DatabaseError) as caught, ledger.connect() as owner:
+            owner.execute("update public.token_events set kwh_amount = 6 where id = %s", (event,))
+        assert caught.value.sqlstate == "ML101"
+    finally:
+        with ledger.connect() as owner:
+            owner.execute("alter table public.token_events drop column kwh_cents")

@@ -185,6 +185,165 @@ LEAKS = {
         "ledger.refuse_truncate()",
     ),
 }
+# Ways round that a reviewer found; each is seen by somebody, by doing or by reading.
+EVERYBODYS = "select string_agg(notes, ',') from public.token_events"
+DETOURS = {
+    "a view in a platform schema": (
+        "grant usage on schema extensions to anon;"
+        "create view extensions.events as select * from public.token_events;"
+        "grant select on extensions.events to anon",
+        "extensions.events",
+    ),
+    "a definer in a platform schema": (
+        "create function extensions.feed() returns setof ledger.readings language sql"
+        " security definer set search_path = '' as 'select * from ledger.readings'",
+        "extensions.feed()",
+    ),
+    "a parent table in a platform schema": (
+        "create table extensions.parent (id uuid not null, user_id uuid not null, notes text);"
+        "grant select on extensions.parent to anon;"
+        "alter table public.token_events inherit extensions.parent",
+        EVENTS,
+    ),
+    "a child of the events without row level security": (
+        "create table public.more_events () inherits (public.token_events);"
+        "grant select on public.more_events to authenticated",
+        EVENTS,
+    ),
+    "a declared view that also reads from elsewhere": (
+        "create function extensions.feed() returns setof ledger.readings language sql"
+        " security definer set search_path = '' as"
+        " 'select * from ledger.readings where notes like ''%shared%''';"
+        "create or replace view public.electricity_readings_v with (security_invoker = true) as"
+        " select * from ledger.readings union all select * from extensions.feed()",
+        "electricity_readings_v",
+    ),
+    "a declared view over the materialized view": (
+        "create or replace view public.electricity_readings_v with (security_invoker = true) as"
+        " select * from ledger.readings where notes is distinct from 'x'"
+        " union all select * from public.electricity_readings_mv where false",
+        VIEW,
+    ),
+    "a default that calls a definer": (
+        f"create function extensions.d() returns text {DEFINER} as $$ begin"
+        f" return ({EVERYBODYS}); end $$;"
+        "alter table public.token_events alter column meter_photo_url set default extensions.d()",
+        "token_events",
+    ),
+    "a trigger that nobody declared": (
+        f"create function extensions.t() returns trigger {DEFINER} as $$ begin"
+        f" if new.notes like 'sum %' then new.notes := ({EVERYBODYS}); end if;"
+        " return new; end $$; create trigger zz before insert on public.token_events"
+        " for each row execute function extensions.t()",
+        EVENTS,
+    ),
+    "a trigger that keeps what should be erased": (
+        "create function public.keep() returns trigger language plpgsql set search_path = ''"
+        " as $$ begin return null; end $$; create trigger keep before delete"
+        " on public.recalculation_batches for each row execute function public.keep()",
+        BATCHES,
+    ),
+    "nothing erases the private lists": (
+        "drop trigger user_profiles_erase_user on public.user_profiles",
+        PROJECTION,
+    ),
+    "a rule with its owner's rights": (
+        "create rule r as on delete to public.electricity_readings where old.notes = 'steal'"
+        " do also update public.user_profiles set display_name ="
+        " (select string_agg(notes, ',') from public.token_events)"
+        " where id = old.user_id",
+        LEGACY,
+    ),
+    "a declared definer with another body": (
+        "create or replace function ledger.sync_inserts() returns trigger language plpgsql"
+        " security definer set search_path = '' as $$ begin"
+        " perform ledger.migrate_readings((select array_agg(n.id) from new_rows as n), null, true);"
+        " return null; end $$",
+        "ledger.sync_inserts()",
+    ),
+    "a guard that lets adjustments pass": (
+        "do $$ begin execute replace(pg_get_functiondef("
+        "'ledger.guard_event_update()'::regprocedure), 'v_kept.is_voided := old.is_voided;',"
+        " 'if old.event_type = ''ADJUSTMENT'' then return new; end if;"
+        " v_kept.is_voided := old.is_voided;'); end $$",
+        "ledger.guard_event_update()",
+    ),
+    "a setting switches row level security off": (
+        "alter role authenticated set row_security = off",
+        "authenticated",
+    ),
+    "an update of a found table that gives rows away": (
+        "create policy gift on public.electricity_readings for update to authenticated"
+        " using (auth.uid() = user_id)"
+        " with check (auth.uid() = user_id or notes like '%gift%')",
+        LEGACY,
+    ),
+    "adjustments may be in another's name": (
+        'alter policy "Users record their own events, in their own name" on public.token_events'
+        " with check (user_id = (select auth.uid()) and (created_by is null or"
+        " created_by = (select auth.uid()) or event_type = 'ADJUSTMENT') and (metadata is null or"
+        " not (metadata ? 'migrated_from')))",
+        EVENTS,
+    ),
+    "corrections may be in another's name": (
+        'alter policy "Users record their own recalculations" on public.recalculation_batches'
+        " with check (user_id = (select auth.uid()) and (created_by is null or"
+        " created_by = (select auth.uid()) or trigger_type = 'MANUAL_CORRECTION'))",
+        BATCHES,
+    ),
+    "a unique index that only includes the user": (
+        "create unique index u on public.recalculation_batches (rollback_reason)"
+        " include (user_id) where rollback_reason like 'x%'",
+        BATCHES,
+    ),
+    "an exclusion that knows no user": (
+        "alter table public.recalculation_batches add exclude using btree"
+        " (trigger_event_id with =)",
+        BATCHES,
+    ),
+    "a unique index of the legacy table": (
+        "create unique index u on public.electricity_readings (meter_photo_url)",
+        LEGACY,
+    ),
+    "a right that can be passed on": (
+        "grant select on public.token_events to authenticated with grant option",
+        EVENTS,
+    ),
+    "a type of somebody else's": (
+        "grant create on schema ledger to service_role;"
+        "alter type ledger.span owner to service_role",
+        "type ledger.span",
+    ),
+    "a private table in a publication": (
+        "create publication p for table ledger.migrated_readings",
+        "ledger.migrated_readings",
+    ),
+    "a right to write the view": (
+        "grant delete on public.electricity_readings_v to authenticated",
+        VIEW,
+    ),
+    "a guard that fires at the wrong moment": (
+        "drop trigger token_events_guard_delete on public.token_events;"
+        "create trigger token_events_guard_delete after update on public.token_events"
+        " referencing old table as old_rows for each statement"
+        " execute function ledger.guard_event_delete()",
+        EVENTS,
+    ),
+    "the void of a target is held by another column": (
+        "alter table public.token_events drop constraint token_events_void_of_event_tenant_fkey;"
+        "alter table public.token_events add constraint token_events_void_of_event_tenant_fkey"
+        " foreign key (user_id, recalc_batch_id) references public.token_events (user_id, id)"
+        " not valid",
+        EVENTS,
+    ),
+}
+# Who somebody is, forged by whoever owns auth.uid(): needs the superuser.
+FORGED = (
+    "create or replace function auth.uid() returns uuid language sql stable as $$"
+    " select coalesce(current_setting('request.jwt.claims', true)::jsonb"
+    " -> 'user_metadata' ->> 'acting_as',"
+    " current_setting('request.jwt.claims', true)::jsonb ->> 'sub')::uuid $$"
+)
 # Users lose what is theirs: then the denials beside it prove nothing either.
 LOSSES = {
     "a user sees nothing of the projection": (
@@ -352,6 +511,64 @@ def test_a_weakness_is_found_in_the_catalog(owner: Connection, name: str) -> Non
 
     texts = [f.text for part in parts if part.section is section for f in part.findings]
     assert [text for text in texts if any(word in text for word in words.split("|"))], texts
+
+
+@pytest.mark.parametrize("name", DETOURS)
+def test_a_way_round_is_found(owner: Connection, name: str) -> None:
+    statements, subject = DETOURS[name]
+    with owner.transaction(force_rollback=True):
+        owner.execute(statements.encode())
+        parts = prove_inside(owner, ACCESS)
+
+    assert subject in {finding.subject for part in parts for finding in part.findings}
+
+
+def test_a_forged_identity_is_found(databases: Callable[[int], Databases]) -> None:
+    database = proven(databases(default_major()))
+    with (
+        database.admin(autocommit=True) as admin,
+        database.connect(autocommit=True) as owner,
+    ):
+        sound = admin.execute("select pg_get_functiondef('auth.uid()'::regprocedure)").fetchall()
+        admin.execute(FORGED.encode())
+        try:
+            with owner.transaction(force_rollback=True):
+                parts = prove_inside(owner, ACCESS)
+        finally:
+            admin.execute(sound[0][0].encode())
+
+    sections = {part.section for part in parts for f in part.findings if f.subject == "auth.uid()"}
+    assert sections == {Section.ATTACKS, Section.LINTS}
+
+
+def test_shadowed_names_are_found(owner: Connection) -> None:
+    """A function that looks names up where its caller says takes the caller's tables."""
+    with owner.transaction(force_rollback=True):
+        owner.execute(
+            b"create or replace function public.calculate_user_positions(p_user_id uuid)"
+            b" returns table (event_id uuid, user_id uuid, event_type text, event_date timestamptz,"
+            b" kwh_amount numeric, token_cost numeric, notes text, meter_photo_url text,"
+            b" calculated_position numeric, daily_consumption numeric, is_topup boolean,"
+            b" created_at timestamptz) language plpgsql stable as $$ begin return query"
+            b" select e.id, e.user_id, null::text, null::timestamptz, 0.0, 0.0, null::text,"
+            b" null::text, 0.0, 0.0, true, null::timestamptz from token_events as e"
+            b" where e.user_id = p_user_id; end $$"
+        )
+        parts = prove_inside(owner, ACCESS)
+
+    found = [f for part in parts for f in part.findings]
+    assert [f for f in found if f.operation.startswith("temporary tables")]
+
+
+def test_real_users_are_not_named(owner: Connection) -> None:
+    with owner.transaction(force_rollback=True):
+        users = [str(user) for (user,) in owner.execute("select user_id from ledger.heads")]
+        owner.execute(b"alter table ledger.readings disable row level security")
+        parts = prove_inside(owner, ACCESS)
+
+    shown = " ".join(f"{f.text} {f.reproduce}" for part in parts for f in part.findings)
+    assert ":'existing_user_1'" in shown
+    assert not [user for user in users if user in shown]
 
 
 def test_a_denial_without_its_twin_is_vacuous(owner: Connection) -> None:

@@ -46,7 +46,10 @@ class Rule:
         insert_except: columns that no API role may insert.
         update_columns: the only columns that API roles may update; None: all.
         keys: why not every key carries the owner's column; empty where each does.
-        guards: trigger → the function that it must call.
+        conditions: what the policy for inserts demands beside whose row it is, as Postgres
+            writes it.
+        guards: trigger → the function that it must call, and when it fires.
+        reads: of a view in an exposed schema, the relations that it may read.
         owner_rights: of a view, why it may run with its owner's rights; empty: it may not.
         over: of such a view, the relation whose users it shows, since its owner sees none in it.
         definer: of a function, why it runs with its owner's rights; empty: it must not.
@@ -68,7 +71,9 @@ class Rule:
     insert_except: tuple[str, ...] = ()
     update_columns: tuple[str, ...] | None = None
     keys: str = ""
+    conditions: tuple[str, ...] = ()
     guards: Mapping[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
     owner_rights: str = ""
     over: str = ""
     definer: str = ""

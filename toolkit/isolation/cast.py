@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from toolkit.errors import FindingsError
 from toolkit.isolation.access import Access, Identity, Rule
+from toolkit.isolation.catalog import Catalog
 from toolkit.isolation.probing import Step, claims
 from toolkit.isolation.statements import compose, insert, relation, sample_row
 
@@ -73,12 +74,14 @@ class Cast:
         alice: the household that attacks.
         bob: the household that is attacked.
         users: identity → user id.
+        erased: tables that held something of the user who was deleted, before that.
         setting: the statements that made them, for reproducing a finding.
     """
 
     alice: Household
     bob: Household
     users: Mapping[str, UUID]
+    erased: frozenset[str]
     setting: str
 
     def actors(self, access: Access) -> Iterator[Actor]:
@@ -92,12 +95,13 @@ class Cast:
                 yield Actor(identity, bob, alice, True)
 
 
-def assemble(connection: psycopg.Connection[TupleRow], access: Access) -> Cast:
+def assemble(connection: psycopg.Connection[TupleRow], access: Access, catalog: Catalog) -> Cast:
     """Make up the users and their rows, inside the caller's transaction.
 
     Args:
         connection: as the owner.
         access: says which tables users can reach, and what a valid row is.
+        catalog: says which columns there are.
 
     Raises:
         FindingsError: they cannot be made; the message says what the server refused.
@@ -107,25 +111,55 @@ def assemble(connection: psycopg.Connection[TupleRow], access: Access) -> Cast:
         ALICE: alice.user,
         **{name: uuid4() for name in ("disabled", "admin", "deleted", "no_profile")},
     }
+    with_rows = [alice.user, bob.user, *(users[n] for n in ("disabled", "admin", "deleted"))]
     statements = [
         *_sign_up([*users.values(), bob.user]),
-        *_profiles(users, bob.user),
-        *(line for home in (alice, bob) for line in _history(home)),
-        *_rows(access, [alice.user, bob.user, users["disabled"], users["admin"]]),
-        compose("delete from auth.users where id = {}", users["deleted"]),
+        *_profiles(catalog, users, bob.user),
+        *(line for home in (alice, bob) for line in _history(access, home)),
+        *_rows(access, with_rows),
     ]
+    erase = compose("delete from auth.users where id = {}", users["deleted"])
     try:
         with connection.transaction():
             for statement in statements:
                 connection.execute(statement.encode())
+            kept = _rows_of(connection, access, catalog, users["deleted"])
+            connection.execute(erase.encode())
     except psycopg.Error as error:
         raise FindingsError(
             "no users can be made up for the proof: "
             f"{error.diag.message_primary or error} ({error.sqlstate})",
             next_step="prove as the role that migrates (postgres), which may write auth.users; "
-            "where a trigger or a rule of your own refuses, look at it",
+            "where a trigger or a rule of your own refuses, look at it; where a column of your own "
+            "wants a value, declare a valid row with --access",
         ) from error
-    return Cast(alice, bob, users, "\n".join(f"{line};" for line in statements))
+    return Cast(alice, bob, users, kept, "".join(f"{line};\n" for line in [*statements, erase]))
+
+
+def owner_column(access: Access, catalog: Catalog, table: str) -> str:
+    """The column of a table that says whose a row is; empty where none does."""
+    rule = access.rules.get(table)
+    if rule is not None and rule.owner:
+        return rule.owner
+    return "user_id" if "user_id" in catalog.columns.get(table, ()) else ""
+
+
+def _rows_of(
+    connection: psycopg.Connection[TupleRow], access: Access, catalog: Catalog, user: UUID
+) -> frozenset[str]:
+    """The tables that hold something of a user."""
+    found = set()
+    for kind, table in catalog.objects:
+        column = owner_column(access, catalog, table) if kind == "table" else ""
+        if not column:
+            continue
+        query = compose(
+            "select from {} where {} = {} limit 1",
+            *(sql.Identifier(*table.split(".", 1)), sql.Identifier(column), user),
+        )
+        if connection.execute(query.encode()).fetchone() is not None:
+            found.add(table)
+    return frozenset(found)
 
 
 def existing_pair(
@@ -138,14 +172,26 @@ def existing_pair(
         rule: of a relation with an owner's column.
         made_up: users of this proof, who do not count.
     """
-    query = sql.SQL(
-        "select r.{owner} from {relation} as r where r.{owner} > %s and r.{owner} <> all (%s) "
-        "order by r.{owner} limit 1"
-    ).format(owner=sql.Identifier(rule.owner), relation=relation(rule))
-    others = list(made_up)
-    first = connection.execute(query, (UUID(int=0), others)).fetchone()
-    second = connection.execute(query, (first[0], others)).fetchone() if first else None
-    return (first[0], second[0]) if first and second else None
+    others = "{" + ",".join(map(str, made_up)) + "}"
+    found: list[UUID] = []
+    while len(found) < 2:
+        query = compose(
+            "select r.{owner} from {relation} as r where r.{owner} > {after} "
+            "and r.{owner} <> all ({others}) order by r.{owner} limit 1",
+            owner=sql.Identifier(rule.owner),
+            relation=relation(rule),
+            after=found[-1] if found else UUID(int=0),
+            others=others,
+        )
+        try:
+            with connection.transaction():
+                row = connection.execute(query.encode()).fetchone()
+            found.append(UUID(str(row[0])) if row else UUID(int=0))
+        except (psycopg.errors.ObjectNotInPrerequisiteState, ValueError):
+            return None  # never filled, or owned by something that is no user
+        if row is None:
+            return None
+    return found[0], found[1]
 
 
 def _household() -> Household:
@@ -162,19 +208,20 @@ def _sign_up(users: list[UUID]) -> Iterator[str]:
         )
 
 
-def _profiles(users: Mapping[str, UUID], bob: UUID) -> Iterator[str]:
+def _profiles(catalog: Catalog, users: Mapping[str, UUID], bob: UUID) -> Iterator[str]:
     """The app's trigger makes profiles as a rule; where it does not, they are made here."""
     for user in (*users.values(), bob):
         yield compose(
             "insert into public.user_profiles (id) values ({}) on conflict do nothing", user
         )
     change = "update public.user_profiles set {} = {} where id = {}"
-    yield compose(change, sql.Identifier("status"), "disabled", users["disabled"])
-    yield compose(change, sql.Identifier("role"), "admin", users["admin"])
+    for column, value in (("status", "disabled"), ("role", "admin")):
+        if column in catalog.columns.get("public.user_profiles", ()):
+            yield compose(change, sql.Identifier(column), value, users[value])
     yield compose("delete from public.user_profiles where id = {}", users["no_profile"])
 
 
-def _history(home: Household) -> Iterator[str]:
+def _history(access: Access, home: Household) -> Iterator[str]:
     """A top-up, a voided reading with its VOID event, a recalculation, a legacy reading."""
     note = f"secret of {home.user}"
     event = (
@@ -209,11 +256,10 @@ def _history(home: Household) -> Iterator[str]:
         "values ({}, {}, 'EDIT_TOPUP', '[]', 0, {})",
         *(home.batch, home.user, note),
     )
-    yield compose(
-        "insert into public.electricity_readings (id, user_id, date, kwh_value, notes) "
-        "values ({}, {}, now() - interval '9 days', 140, {})",
-        *(home.reading, home.user, note),
-    )
+    legacy = access.rules.get("public.electricity_readings")
+    if legacy is not None:
+        row = sample_row(legacy, home.user) | {"notes": compose("{}", note)}
+        yield insert(legacy, {"id": compose("{}", home.reading), **row})
 
 
 def _rows(access: Access, users: list[UUID]) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Catalog:
 
 def read_catalog(connection: psycopg.Connection[TupleRow], access: Access) -> Catalog:
     """Look at every object of the proven schemas, with an empty search_path."""
-    proven = {"proven": list(access.proven)}
+    proven = {"proven": list(access.proven), "exposed": list(access.exposed)}
     objects = {
         (kind, name): extension
         for kind, name, extension in connection.execute(statement("select_api_objects"), proven)

@@ -13,6 +13,7 @@ from toolkit.resources import supabase_folder
 
 FILE = "access.toml"
 VERSION = 1
+_MODIFIERS = ("except", "columns", "conditions")  # beside the identities of an operation
 _KINDS = {
     "tables": "table",
     "views": "view",
@@ -98,7 +99,7 @@ def _check(path: Path, content: dict[str, Any]) -> None:
             isinstance(entries, int | dict) or section == "waivers", f"{section} must be a table"
         )
     for section in _KINDS:
-        allowed = {*_TEXTS[section], *_OPERATIONS[section], "found", "row", "guards"}
+        allowed = {*_TEXTS[section], *_OPERATIONS[section], "found", "row", "guards", "reads"}
         for name, entry in content.get(section, {}).items():
             where = f"{section} {name!r}"
             require(isinstance(entry, dict), f"{where} must be a table")
@@ -107,7 +108,7 @@ def _check(path: Path, content: dict[str, Any]) -> None:
             require(not unknown, f"{where} says {', '.join(unknown)}, which means nothing")
             for operation in _OPERATIONS[section]:
                 for who, how in entry.get(operation, {}).items():
-                    if who not in ("except", "columns"):
+                    if who not in _MODIFIERS:
                         require(how in REACHES, f"{where}: {operation} {who} is {how!r}")
 
 
@@ -150,9 +151,7 @@ def _access(content: dict[str, Any]) -> Access:
 def _rule(name: str, kind: str, section: str, entry: Mapping[str, Any]) -> Rule:
     reach = {
         operation: {
-            who: how
-            for who, how in entry.get(operation, {}).items()
-            if who not in ("except", "columns")
+            who: how for who, how in entry.get(operation, {}).items() if who not in _MODIFIERS
         }
         for operation in _OPERATIONS[section]
     }
@@ -165,7 +164,9 @@ def _rule(name: str, kind: str, section: str, entry: Mapping[str, Any]) -> Rule:
         found=bool(entry.get("found", False)),
         row=entry.get("row", {}),
         guards=entry.get("guards", {}),
+        reads=tuple(entry.get("reads", ())),
         insert_except=tuple(entry.get("insert", {}).get("except", ())),
+        conditions=tuple(entry.get("insert", {}).get("conditions", ())),
         update_columns=None if columns is None else tuple(columns),
         **texts,
     )

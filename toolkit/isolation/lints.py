@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from toolkit.isolation.access import ALL, ONCE, OWN, Access, Rule
+from toolkit.isolation.bodies import changed_bodies
 from toolkit.isolation.catalog import Catalog
 from toolkit.isolation.report import Finding, Kind, Section
 from toolkit.resources import statement
@@ -25,7 +26,11 @@ LINTS = (
     "keys",
     "policy_indexes",
     "guards",
+    "triggers",
     "schemas",
+    "strangers",
+    "settings",
+    "platform",
 )
 _RIGHTS = (OWN, ONCE, ALL)
 _API_ROLES = ("anon", "authenticated")
@@ -51,17 +56,22 @@ def run_lints(
         "roles": list(_API_ROLES),
         "owner": owner,
     }
+    found = [
+        (name, *row)
+        for name in LINTS
+        for row in connection.execute(statement(f"lint_{name}"), parameters)
+    ]
+    found += [("bodies", *row) for row in changed_bodies(connection, access)]
     return tuple(
         Finding(
             section=Section.LINTS,
-            kind=Kind.UNNAMED if name == "grants" else Kind.WEAK,
+            kind=Kind.UNNAMED if name in ("grants", "triggers") else Kind.WEAK,
             subject=subject,
             text=text,
             operation=name,
             next_step=next_step,
         )
-        for name in LINTS
-        for subject, text, next_step in connection.execute(statement(f"lint_{name}"), parameters)
+        for name, subject, text, next_step in found
     )
 
 
@@ -79,6 +89,17 @@ def _declared(access: Access, catalog: Catalog, rule: Rule) -> Mapping[str, obje
                 for identity in access.identities
             )
         ],
+        "open_operations": [
+            operation
+            for operation in rule.reach
+            if any(
+                access.reach(rule, operation, identity) == ALL
+                for identity in access.identities
+                if identity.role in _API_ROLES
+            )
+        ],
+        "conditions": list(rule.conditions),
+        "reads": list(rule.reads),
         "rights": list(_rights(access, catalog, rule)),
         "definer": rule.definer,
         "volatility": rule.volatility,

@@ -55,7 +55,9 @@ def _calls(stage: Stage, rule: Rule, actor: Actor, twin: str, *, safe: bool) -> 
         return
     call = _call(rule, actor.me, declared=reach == ALL)
     is_trigger = rule.name in stage.catalog.triggers
-    step = actor.step(call if safe or reach == ALL or is_trigger else f"explain {call}")
+    # A call that nobody wrote down is not made by who may: nobody knows what it would do.
+    harmless = safe or is_trigger or (reach == ALL and rule.call)
+    step = actor.step(call if harmless else f"explain {call}")
     wanted = allowed() if reach == ALL else refused()
     if reach == NONE:
         wanted = nothing(REFUSED, _NOT_A_TRIGGER)
@@ -118,7 +120,9 @@ def sequence_probes(stage: Stage, rule: Rule, held: frozenset[str]) -> Iterator[
                 operation="usage",
                 what=f"usage of {rule.name}: {what}",
                 steps=(actor.step(statement),),
-                expected=refused(),
+                expected=refused()
+                if stage.access.reach(rule, "usage", actor.identity) == NO
+                else allowed(0),
                 twin=twin,
             )
 

@@ -19,6 +19,7 @@ from toolkit.isolation.probing import (
     nothing,
     refused,
 )
+from toolkit.isolation.rights_probes import rights_probes
 from toolkit.isolation.stage import Stage
 from toolkit.isolation.statements import compose, insert, relation, sample_row
 
@@ -29,7 +30,6 @@ _FEW = (
     " '0')::int + 1)::text, true)::int <= 50"
 )
 _OWNER = "owner"
-_PASSING_BY = ("truncate", "references", "trigger")
 _TAKEN = "23505"
 _NOT_WRITABLE = "55000"
 
@@ -37,7 +37,7 @@ _NOT_WRITABLE = "55000"
 def relation_probes(stage: Stage, rule: Rule) -> Iterator[Probe]:
     """Everything that is tried on a table, a view or a materialized view."""
     yield from _twins(stage, rule)
-    yield from _rights(stage, rule)
+    yield from rights_probes(stage, rule)
     for actor in stage.bystanders(rule) if rule.owner else ():
         yield from _select(stage, rule, actor)
     for actor in stage.actors(rule):
@@ -89,7 +89,7 @@ def _own(stage: Stage, rule: Rule, operation: str, what: str) -> str:
 
 def _twins(stage: Stage, rule: Rule) -> Iterator[Probe]:
     """The owner does each thing once, so that a denial is not a statement that cannot work."""
-    first = sql.Identifier(stage.catalog.columns[rule.name][0])
+    first = sql.Identifier(stage.catalog.columns.get(rule.name, ("ctid",))[0])
     steps = {
         "select": Step(compose("select count(*) >= 0 from {} where false", relation(rule))),
         "insert": Step(
@@ -114,28 +114,6 @@ def _twins(stage: Stage, rule: Rule) -> Iterator[Probe]:
             steps=(sound,),
             expected=allowed(least=0),
         )
-
-
-def _rights(stage: Stage, rule: Rule) -> Iterator[Probe]:
-    """Rights that pass row level security by: asked for and not tried, since trying one locks."""
-    question = "select has_table_privilege({}, {}, {})::int"
-    for privilege in _PASSING_BY:
-        key = f"{rule.name} {_OWNER} {privilege}"
-        what = f"{privilege} {rule.name}"
-        step = Step(compose("select has_table_privilege({}, {})::int", rule.name, privilege))
-        yield Probe(key, rule.name, _OWNER, privilege, what, (step,), allowed())
-        for identity in stage.access.identities:
-            step = Step(compose(question, identity.role, rule.name, privilege))
-            yield Probe(
-                key=f"{rule.name} {identity.name} {privilege}",
-                subject=rule.name,
-                identity=identity.name,
-                operation=privilege,
-                what=what,
-                steps=(step,),
-                expected=empty(),
-                twin=key,
-            )
 
 
 def _select(stage: Stage, rule: Rule, actor: Actor) -> Iterator[Probe]:
@@ -256,7 +234,7 @@ def _closed(rule: Rule) -> Expected:
 
 
 def _closed_columns(stage: Stage, rule: Rule, reach: str) -> tuple[str, ...]:
-    columns = stage.catalog.columns[rule.name]
+    columns = stage.catalog.columns.get(rule.name, ())
     if reach == NO:
         return columns
     if rule.update_columns is None:

@@ -123,7 +123,7 @@ def prove_inside(connection: psycopg.Connection[TupleRow], access: Access) -> tu
         lints = _timed(lambda: _lints(connection, known, catalog))
         install_runner(connection)
         try:
-            stage = set_stage(connection, known, assemble(connection, known), catalog)
+            stage = set_stage(connection, known, assemble(connection, known, catalog), catalog)
         except FindingsError as error:
             return coverage, *_not_tried(error), lints
         return coverage, *_try_out(connection, stage), lints
@@ -150,13 +150,22 @@ def _try_out(connection: psycopg.Connection[TupleRow], stage: Stage) -> tuple[Pa
     probes = [*_declared_probes(connection, stage), *attack_probes(stage)]
     outcomes = run_probes(connection, probes)
     seconds = time.monotonic() - started
-    judged = judge(probes, outcomes, stage.cast.setting)
+    judged = judge(probes, outcomes, stage.cast.setting, _hidden(stage))
     first, second = (
         Part(section, tally, findings, seconds=seconds * share)
         for section, (tally, findings) in judged.items()
         for share in [sum(p.section is section for p in probes) / len(probes)]
     )
     return first, second
+
+
+def _hidden(stage: Stage) -> dict[str, str]:
+    """The app's own users stay unnamed: whoever reproduces a finding takes two of them."""
+    return {
+        str(user): f":'existing_user_{number}'"
+        for pair in stage.existing.values()
+        for number, user in enumerate(pair, 1)
+    }
 
 
 def _declared_probes(connection: psycopg.Connection[TupleRow], stage: Stage) -> Iterator[Probe]:

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from toolkit.isolation.access import Access, Rule
 from toolkit.isolation.cast import ALICE, Actor, Cast, existing_pair
 from toolkit.isolation.catalog import Catalog
-from toolkit.isolation.statements import relation
+from toolkit.isolation.statements import compose, relation
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Stage:
         existing: relation → two users of the app's who have rows in it.
         held: (relation, user) → how many rows a made-up user has.
         truncatable: relations that a signed-in user could truncate.
+        may_shadow: whether signed-in users can make temporary tables.
     """
 
     access: Access
@@ -38,6 +39,7 @@ class Stage:
     existing: Mapping[str, tuple[UUID, UUID]]
     held: Mapping[tuple[str, UUID], int]
     truncatable: frozenset[str] = frozenset()
+    may_shadow: bool = True
 
     def actors(self, rule: Rule) -> Iterator[Actor]:
         """Everybody, with two users who have rows in the relation."""
@@ -93,7 +95,12 @@ def set_stage(
         (tables,),
     )
     open_to_truncate = frozenset(name for (name,) in rows)
-    return Stage(access, cast, catalog, pairs, existing, held, open_to_truncate)
+    shadow = connection.execute(
+        "select has_database_privilege('authenticated', current_database(), 'temporary')"
+    ).fetchone()
+    return Stage(
+        *(access, cast, catalog, pairs, existing, held, open_to_truncate), shadow == (True,)
+    )
 
 
 def _fill_empty(connection: psycopg.Connection[TupleRow], access: Access) -> None:
@@ -109,8 +116,13 @@ def _fill_empty(connection: psycopg.Connection[TupleRow], access: Access) -> Non
 
 
 def _count(connection: psycopg.Connection[TupleRow], rule: Rule, user: UUID) -> int:
-    query = sql.SQL("select count(*) from {} as r where r.{} = %s")
-    row = connection.execute(
-        query.format(relation(rule), sql.Identifier(rule.owner)), (user,)
-    ).fetchone()
+    query = compose(
+        "select count(*) from {} as r where r.{} = {}",
+        *(relation(rule), sql.Identifier(rule.owner), user),
+    )
+    try:
+        with connection.transaction():
+            row = connection.execute(query.encode()).fetchone()
+    except psycopg.errors.ObjectNotInPrerequisiteState:
+        return 0  # a materialized view that was never filled; its phase says so
     return int(row[0]) if row else 0

@@ -56,6 +56,7 @@ cross join lateral (
     case
       when coalesce(d.search_path, '') like 'none:%%' then null
       when f.search_path is null then 'looks names up wherever its caller says'
+      when d.found and f.search_path = '""' then null
       when f.search_path
         <> case coalesce(d.search_path, '') when '' then '""' else d.search_path end
       then 'looks names up in ' || f.search_path

@@ -50,7 +50,9 @@ held as (
   select 'database', false, 'database', a.grantee, lower(a.privilege_type), null
   from pg_catalog.pg_database as d
   cross join aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) as a
-  where d.datname = current_database() and a.grantee <> d.datdba and a.privilege_type = 'CREATE'
+  left join pg_catalog.pg_roles as r on r.oid = a.grantee
+  where d.datname = current_database() and a.privilege_type = 'CREATE'
+    and (a.grantee = 0 or r.rolname in ('anon', 'authenticated', 'service_role', 'authenticator'))
 ),
 named as (
   select
@@ -83,3 +85,16 @@ where not exists (
   )
   -- USAGE on public is the platform's, for everybody.
   and not (h.name = 'public' and h.kind = 'schema' and h.privilege = 'usage')
+union all
+select
+  o.name,
+  format('%%s may pass %%s on %%s on to others', a.grantee::pg_catalog.regrole,
+    lower(a.privilege_type), o.name),
+  format('revoke grant option for %%s on … from %%s;', lower(a.privilege_type),
+    a.grantee::pg_catalog.regrole)
+from object as o
+inner join pg_catalog.pg_class as c
+  on o.kind in ('table', 'view', 'materialized view', 'sequence') and c.oid = to_regclass(o.name)
+cross join aclexplode(c.relacl) as a
+inner join pg_catalog.pg_roles as r on r.oid = a.grantee
+where a.is_grantable and r.rolname in ('anon', 'authenticated', 'service_role', 'authenticator')

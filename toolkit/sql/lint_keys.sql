@@ -10,7 +10,7 @@ declared as (
   where d.kind in ('table', 'materialized view')
 ),
 tenant as (
-  select c.oid, n.nspname || '.' || c.relname as name, a.attnum
+  select c.oid, n.nspname || '.' || c.relname as name, a.attnum, coalesce(d.keys, '') as keys
   from pg_catalog.pg_class as c
   inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   left join declared as d on d.name = n.nspname || '.' || c.relname
@@ -18,7 +18,6 @@ tenant as (
     on a.attrelid = c.oid and a.attname = coalesce(nullif(d.owner, ''), 'user_id')
     and not a.attisdropped
   where n.nspname = any(%(proven)s) and c.relkind in ('r', 'p', 'm')
-    and coalesce(d.keys, '') = ''
 )
 select
   t.name as subject,
@@ -27,7 +26,10 @@ select
   'put the user''s column in front of the key' as next_step
 from tenant as t
 inner join pg_catalog.pg_index as i on i.indrelid = t.oid
-where i.indisunique and not t.attnum = any(i.indkey::int2[])
+where (i.indisunique or i.indisexclusion)
+  -- The key itself; what an index includes beside it does not tell rows apart.
+  and not t.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
+  and not (i.indisprimary and t.keys <> '')
 union all
 select
   t.name,
@@ -36,8 +38,8 @@ select
   'reference (user_id, …)'
 from tenant as t
 inner join pg_catalog.pg_constraint as f on f.conrelid = t.oid and f.contype = 'f'
-inner join tenant as o on o.oid = f.confrelid
-where not (t.attnum = any(f.conkey) and o.attnum = any(f.confkey))
+inner join tenant as o on o.oid = f.confrelid and o.keys = ''
+where t.keys = '' and not (t.attnum = any(f.conkey) and o.attnum = any(f.confkey))
 union all
 -- What must be unique for each user, wherever the declaration knows the table.
 select
@@ -69,7 +71,12 @@ where exists (select from declared as d where d.name = 'public.token_events')
   and not exists (
     select from pg_catalog.pg_constraint as f
     where f.conrelid = to_regclass('public.token_events') and f.confrelid = f.conrelid
-      and f.contype = 'f' and array_length(f.conkey, 1) = 2
+      and f.contype = 'f'
+      and (
+        select array_agg(a.attname::text order by k.nth)
+        from unnest(f.conkey) with ordinality as k (attnum, nth)
+        inner join pg_catalog.pg_attribute as a on a.attrelid = f.conrelid and a.attnum = k.attnum
+      ) = array['user_id', 'void_of_event']
   )
 union all
 select

@@ -11,6 +11,15 @@ owned as (
   from pg_catalog.pg_proc as p
   inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
   where n.nspname = any(%(proven)s)
+  union all
+  select 'type ' || t.oid::pg_catalog.regtype::text, t.typowner
+  from pg_catalog.pg_type as t
+  inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+  where n.nspname = any(%(proven)s) and t.typtype in ('c', 'd', 'e', 'r')
+  union all
+  select 'schema ' || n.nspname, n.nspowner
+  from pg_catalog.pg_namespace as n
+  where n.nspname = any(%(proven)s) and n.nspname <> 'public'
 )
 select
   o.name as subject,

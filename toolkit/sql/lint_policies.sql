@@ -11,9 +11,12 @@ declared as (
       select from ledger.found_objects as o
       where o.object_name = d.name and o.origin = 'created'
     ) as found,
-    d.operations
+    d.operations,
+    d.open_operations,
+    d.conditions
   from pg_catalog.jsonb_to_recordset(%(declared)s) as d (
-    name text, kind text, owner text, found boolean, operations text[]
+    name text, kind text, owner text, found boolean, operations text[], open_operations text[],
+    conditions text[]
   )
   where d.kind = 'table'
 ),
@@ -36,6 +39,8 @@ policy as (
   inner join pg_catalog.pg_class as c on c.oid = p.polrelid
   inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where n.nspname = any(%(proven)s)
+    -- Who passes row level security by gains nothing by a policy.
+    and p.polroles <> array[to_regrole('service_role')::pg_catalog.oid]
 ),
 judged as (
   select
@@ -43,12 +48,16 @@ judged as (
     d.owner,
     coalesce(d.found, false) as found,
     coalesce(d.operations, '{}') as operations,
+    coalesce(d.open_operations, '{}') as open_operations,
+    coalesce(d.conditions, '{}') as conditions,
     -- The only tests of ownership, as Postgres writes them back.
     array[
       format('(%%I = ( SELECT auth.uid() AS uid))', d.owner),
       format('(( SELECT auth.uid() AS uid) = %%I)', d.owner)
     ] || case when d.found then array[
-      format('(auth.uid() = %%I)', d.owner), format('(%%I = auth.uid())', d.owner)
+      format('(auth.uid() = %%I)', d.owner), format('(%%I = auth.uid())', d.owner),
+      format('((auth.uid())::text = (%%I)::text)', d.owner),
+      format('((%%I)::text = (auth.uid())::text)', d.owner)
     ] else '{}' end as tests
   from policy as p
   left join declared as d on d.name = p.table_name
@@ -60,7 +69,8 @@ problem as (
   cross join lateral (
     values
     (
-      case when not j.operation = any(j.operations)
+      case when not (j.operation = any(j.operations || j.open_operations)
+        or (j.found and j.operation = 'all'))
       then 'is for an operation that no user has' end
     ),
     (case when not j.polpermissive then 'is restrictive, which the declaration does not know' end),
@@ -70,21 +80,34 @@ problem as (
       then 'is for ' || array_to_string(j.roles, ', ') end
     ),
     (
-      case when j.operation <> 'insert' and not coalesce(j.using_text, '') = any(j.tests)
+      case when j.operation <> 'insert' and not j.operation = any(j.open_operations)
+        and not exists (
+          select from unnest(j.tests) as t (test)
+          where coalesce(j.using_text, '') = t.test
+            or (j.found and starts_with(coalesce(j.using_text, ''), '(' || t.test || ' AND ')
+              and j.using_text !~ ' OR ')
+        )
       then 'lets through more than the caller''s own rows: using '
         || coalesce(j.using_text, 'nothing') end
     ),
     (
-      case when j.operation = 'insert' or (j.operation = 'update' and not j.found)
+      case when j.operation = 'insert' or (j.operation in ('update', 'all')
+        and (j.check_text is not null or not j.found))
       then case
         when j.check_text is null then 'checks nothing of what is written'
-        -- Its own test, alone or as one of the conditions that must all hold.
+        -- Its own test, alone or with the conditions that the declaration names.
         when not exists (
           select from unnest(j.tests) as t (test)
           where j.check_text = t.test
-            or (starts_with(j.check_text, '(' || t.test || ' AND ')
-              and j.check_text !~* '\mtrue\M')
-        ) then 'lets through more than the caller''s own rows: with check ' || j.check_text
+            or (
+              j.operation = 'insert' and j.conditions <> '{}'
+              and j.check_text
+                = '(' || t.test || ' AND ' || array_to_string(j.conditions, ' AND ') || ')'
+            )
+            or (j.found and starts_with(j.check_text, '(' || t.test || ' AND ')
+              and j.check_text !~ ' OR ')
+        ) or (j.operation = 'insert' and j.conditions <> '{}' and j.check_text = any(j.tests))
+        then 'lets through more than what is declared: with check ' || j.check_text
       end end
     )
   ) as x (problem)

@@ -17,6 +17,14 @@ cross join lateral (
     format('alter role %%I nosuperuser;', r.rolname)
   ),
   (
+    case when r.rolreplication then 'may replicate, and so read everything' end,
+    format('alter role %%I noreplication;', r.rolname)
+  ),
+  (
+    case when r.rolcanlogin and r.rolname <> 'authenticator' then 'may log in by itself' end,
+    format('alter role %%I nologin;', r.rolname)
+  ),
+  (
     case when r.rolcreaterole or r.rolcreatedb then 'may create roles or databases' end,
     format('alter role %%I nocreaterole nocreatedb;', r.rolname)
   )

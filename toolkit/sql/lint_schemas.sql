@@ -14,5 +14,5 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and (
     (has_schema_privilege(r.name, n.oid, 'usage')
       and not n.nspname = any(%(proven)s) and not n.nspname = any(%(platform)s))
-    or has_schema_privilege(r.name, n.oid, 'create') and n.nspname in ('extensions', 'auth')
+    or (has_schema_privilege(r.name, n.oid, 'create') and not n.nspname = any(%(proven)s))
   )

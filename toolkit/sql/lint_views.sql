@@ -3,8 +3,10 @@
 -- how everybody reads everything.
 with recursive
 declared as (
-  select d.name, d.owner_rights
-  from pg_catalog.jsonb_to_recordset(%(declared)s) as d (name text, owner_rights text)
+  select d.name, d.owner_rights, d.reads
+  from pg_catalog.jsonb_to_recordset(%(declared)s) as d (
+    name text, owner_rights text, reads text[]
+  )
 ),
 view as (
   select
@@ -80,3 +82,27 @@ where c.relkind = 'm' and n.nspname = any(%(exposed)s)
     has_table_privilege(r.name, c.oid, 'select')
     or has_any_column_privilege(r.name, c.oid, 'select')
   )
+union all
+select
+  v.name,
+  format('view %%s reads %%s, which it is not declared to', v.name,
+    s.refobjid::pg_catalog.regclass),
+  'compare the view with its migration; declare what it reads (reads)'
+from view as v
+inner join declared as d on d.name = v.name and d.reads <> '{}'
+inner join reads as s on s.oid = v.oid
+inner join pg_catalog.pg_class as c on c.oid = s.refobjid
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where n.nspname || '.' || c.relname <> all(d.reads)
+union all
+select
+  v.name,
+  format('view %%s calls %%s: a view of rows calls nothing', v.name,
+    e.refobjid::pg_catalog.regprocedure),
+  'compare the view with its migration'
+from view as v
+inner join declared as d on d.name = v.name and d.reads <> '{}'
+inner join pg_catalog.pg_rewrite as w on w.ev_class = v.oid
+inner join pg_catalog.pg_depend as e
+  on e.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and e.objid = w.oid
+  and e.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass

@@ -18,6 +18,15 @@ from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 left join member as m on m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and m.objid = c.oid
 where n.nspname = any(%(proven)s) and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
+  -- The sequence behind an identity column of an exposed table comes with the table.
+  and not (
+    c.relkind = 'S' and n.nspname = any(%(exposed)s)
+    and exists (
+      select from pg_catalog.pg_depend as d
+      where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+        and d.deptype = 'i'
+    )
+  )
 union all
 select 'function', p.oid::pg_catalog.regprocedure::text, m.extname
 from pg_catalog.pg_proc as p

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.isolation.attacks.base import EVENTS, Attacks
-from toolkit.isolation.attacks.callers import calls, shadows
+from toolkit.isolation.attacks.callers import calls, names_elsewhere, shadows
 from toolkit.isolation.attacks.events import erasure, forgery, guards, voids
 from toolkit.isolation.attacks.keys import oracles
 from toolkit.isolation.attacks.readers import on_readers
@@ -28,3 +28,4 @@ def attack_probes(stage: Stage) -> Iterator[Probe]:
         yield from shadows(attacks)
         yield from erasure(attacks)
     yield from calls(attacks)
+    yield from names_elsewhere(attacks)

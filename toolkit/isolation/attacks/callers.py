@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from psycopg import sql
@@ -18,7 +19,8 @@ _NOT_A_UUID = "22P02"
 
 def shadows(attacks: Attacks) -> Iterator[Probe]:
     """Temporary tables under the ledger's names, and a search_path that finds them first."""
-    if "public.calculate_user_positions(uuid)" not in attacks.stage.access.rules:
+    stage = attacks.stage
+    if "public.calculate_user_positions(uuid)" not in stage.access.rules or not stage.may_shadow:
         return
     alice, user = attacks.alice, attacks.mine.user
     decoys = [
@@ -101,3 +103,35 @@ def calls(attacks: Attacks) -> Iterator[Probe]:
             (alice.step(call),),
             allowed(),
         )
+
+
+def names_elsewhere(attacks: Attacks) -> Iterator[Probe]:
+    """Bob's name in everything that a client or its user can write must not make her Bob."""
+    bob = str(attacks.theirs.user)
+    words = ("sub", "user_id", "id", "uid", "acting_as", "impersonate", "role_user")
+    inner = dict.fromkeys(words, bob)
+    claims = json.loads(attacks.alice.step("").claims) | {
+        "user_metadata": inner,
+        "app_metadata": inner,
+        "raw_user_meta_data": inner,
+        "user_id": bob,
+        "email": bob,
+    }
+    written = json.dumps({f"x-{word}": bob for word in words} | inner)
+    setting = "select set_config({}, {}, true) is null"
+    steps = [
+        Step(compose(setting, f"request.{place}", written), role, json.dumps(claims))
+        for role in [attacks.alice.identity.role]
+        for place in ("headers", "cookies", "path", "method")
+    ]
+    who = "select auth.uid() = {}"
+    asked = Step(compose(who, bob), attacks.alice.identity.role, json.dumps(claims))
+    honest = Step(compose(who, attacks.mine.user), asked.role, asked.claims)
+    yield from attacks.pair(
+        "another's name in metadata, headers and cookies",
+        "auth.uid()",
+        (*steps, asked),
+        empty(),
+        (*steps, honest),
+        allowed(exactly="true"),
+    )

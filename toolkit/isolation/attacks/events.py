@@ -8,10 +8,13 @@ from uuid import uuid4
 from psycopg import sql
 
 from toolkit.isolation.attacks.base import BATCHES, EVENTS, TAKEN, Attacks
+from toolkit.isolation.cast import owner_column
 from toolkit.isolation.probing import Probe, Step, allowed, empty, refused
-from toolkit.isolation.statements import compose, relation
+from toolkit.isolation.statements import compose
 
 _APPEND_ONLY = "ML101"
+_KINDS = ("TOPUP", "METER_READING", "ADJUSTMENT")
+_BATCH_KINDS = ("BACKDATE_TOPUP", "EDIT_TOPUP", "DELETE_TOPUP", "MANUAL_CORRECTION")
 
 
 def voids(attacks: Attacks) -> Iterator[Probe]:
@@ -50,26 +53,28 @@ def forgery(attacks: Attacks) -> Iterator[Probe]:
         ("a legacy token_amount of one's own making", {"legacy_token_amount": "1"}),
     )
     for name, columns in forged:
-        attack = (attacks.event(columns),)
-        yield from attacks.pair(name, EVENTS, attack, refused(), honest, allowed(exactly=1))
+        for kind in _KINDS:
+            attack = (attacks.event(columns, kind=kind),)
+            title = f"{name} ({kind})"
+            yield from attacks.pair(title, EVENTS, attack, refused(), honest, allowed(exactly=1))
     if BATCHES in attacks.stage.access.rules:
         batch = (
             "insert into public.recalculation_batches (user_id, trigger_type, affected_events, "
-            "events_count, created_by) values ({}, 'EDIT_TOPUP', '[]', 0, {})"
+            "events_count, created_by) values ({}, {}, '[]', 0, {})"
         )
-        attack, own = (
-            (attacks.alice.step(compose(batch, mine.user, who), returns=False),)
-            for who in (theirs.user, mine.user)
-        )
-        yield from attacks.pair(
-            "a recalculation in another's name", BATCHES, attack, refused(), own, allowed()
-        )
+        for kind in _BATCH_KINDS:
+            attack, own = (
+                (attacks.alice.step(compose(batch, mine.user, kind, who), returns=False),)
+                for who in (theirs.user, mine.user)
+            )
+            name = f"a recalculation in another's name ({kind})"
+            yield from attacks.pair(name, BATCHES, attack, refused(), own, allowed())
         change = "update public.recalculation_batches set {} where id = {}"
-        name = compose("created_by = {}", theirs.user)
+        author = compose("created_by = {}", theirs.user)
         yield from attacks.pair(
             "a recalculation put into another's name",
             BATCHES,
-            (attacks.alice.step(compose(change, sql.SQL(name), mine.batch), returns=False),),
+            (attacks.alice.step(compose(change, sql.SQL(author), mine.batch), returns=False),),
             refused(_APPEND_ONLY),
             (
                 attacks.alice.step(
@@ -169,17 +174,16 @@ def guards(attacks: Attacks) -> Iterator[Probe]:
 
 
 def erasure(attacks: Attacks) -> Iterator[Probe]:
-    """What is left of a user who was deleted: nothing, in any table that knows users."""
-    gone, rules = attacks.stage.cast.users["deleted"], attacks.stage.access
-    for rule in rules.of_kind("table"):
-        if not rule.owner or not rule.row:
-            continue
+    """What is left of a user who was deleted: nothing, in any table that held something."""
+    stage = attacks.stage
+    for table in sorted(stage.cast.erased):
+        column = owner_column(stage.access, stage.catalog, table)
+        names = (sql.Identifier(*table.split(".", 1)), sql.Identifier(column))
         query = "select count(*) from {} where {} = {}"
-        names = (relation(rule), sql.Identifier(rule.owner))
         yield from attacks.pair(
             "rows of a user who was deleted",
-            rule.name,
-            (Step(compose(query, *names, gone)),),
+            table,
+            (Step(compose(query, *names, stage.cast.users["deleted"])),),
             empty(),
             (Step(compose(query, *names, attacks.mine.user)),),
             allowed(),
