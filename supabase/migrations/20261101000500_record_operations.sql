@@ -40,14 +40,16 @@ create table if not exists ledger.reviewed_matches (
   primary key (user_id, event_id, reading_id)
 );
 comment on table ledger.reviewed_matches is
-  'Near matches that a person has looked at: both are facts, or the event was voided as a duplicate';
+  'Near matches that a person has looked at: both are facts, or the event was voided as the same';
 
 create or replace view ledger.open_matches with (security_invoker = true) as
-select m.*
+select m.* -- noqa: AM04
 from ledger.near_matches as m
 where not exists (
   select from ledger.reviewed_matches as r
   where r.user_id = m.user_id and r.event_id = m.event_id and r.reading_id = m.reading_id
+    -- A merge that was undone leaves the pair open again.
+    and r.decision = 'both'
 );
 comment on view ledger.open_matches is 'Near matches that nobody has decided about yet';
 

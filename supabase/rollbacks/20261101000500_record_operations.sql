@@ -1,5 +1,5 @@
--- Reverses: migrations/20261101000500_record_operations.sql. What operators decided and the receipts
---   are a record of what was, and go with it.
+-- Reverses: migrations/20261101000500_record_operations.sql. What operators decided and the
+--   receipts are a record of what was, and go with it.
 -- Locks: access exclusive on ledger.settings and ledger.migration_rejects, for catalog changes only
 set local lock_timeout = '5s';
 

@@ -1799,7 +1799,7 @@ CREATE TABLE ledger.reviewed_matches (
     CONSTRAINT reviewed_matches_decision_check CHECK ((decision = ANY (ARRAY['both'::text, 'merged'::text])))
 );
 
-COMMENT ON TABLE ledger.reviewed_matches IS 'Near matches that a person has looked at: both are facts, or the event was voided as a duplicate';
+COMMENT ON TABLE ledger.reviewed_matches IS 'Near matches that a person has looked at: both are facts, or the event was voided as the same';
 
 CREATE VIEW ledger.open_matches WITH (security_invoker='true') AS
  SELECT user_id,
@@ -1813,7 +1813,7 @@ CREATE VIEW ledger.open_matches WITH (security_invoker='true') AS
    FROM ledger.near_matches m
   WHERE (NOT (EXISTS ( SELECT
            FROM ledger.reviewed_matches r
-          WHERE ((r.user_id = m.user_id) AND (r.event_id = m.event_id) AND (r.reading_id = m.reading_id)))));
+          WHERE ((r.user_id = m.user_id) AND (r.event_id = m.event_id) AND (r.reading_id = m.reading_id) AND (r.decision = 'both'::text)))));
 
 COMMENT ON VIEW ledger.open_matches IS 'Near matches that nobody has decided about yet';
 

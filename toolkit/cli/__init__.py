@@ -8,12 +8,20 @@ import tempfile
 import psycopg
 import typer
 
-from toolkit.cli import local
+from toolkit.cli import backup, env, local
+from toolkit.cli.backfill import backfill
 from toolkit.cli.console import printable
 from toolkit.cli.demo import demo
+from toolkit.cli.deploy import deploy
+from toolkit.cli.doctor import doctor
 from toolkit.cli.isolation import isolation
 from toolkit.cli.mutation import mutation
+from toolkit.cli.preflight import preflight
+from toolkit.cli.promote import promote, receipt, rollout
 from toolkit.cli.rehearse import rehearse
+from toolkit.cli.review import duplicates, rejects
+from toolkit.cli.rollback import rollback
+from toolkit.cli.status import status
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
 from toolkit.errors import EXIT_OK, EXIT_OPERATIONAL, MeterledgerError, OperationalError
@@ -29,8 +37,21 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(rehearse)
+app.add_typer(env.app, name="env")
+app.command()(preflight)
+app.add_typer(backup.app, name="backup")
+app.command()(deploy)
+app.command()(backfill)
 app.command()(validate)
 app.command()(isolation)
+app.command()(status)
+app.command()(doctor)
+app.add_typer(rejects, name="rejects")
+app.add_typer(duplicates, name="duplicates")
+app.command()(rollout)
+app.command()(receipt)
+app.command()(promote)
+app.command()(rollback)
 app.command()(mutation)
 app.add_typer(local.app, name="local")
 

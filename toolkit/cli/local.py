@@ -11,7 +11,12 @@ from typing import Annotated
 import typer
 
 from toolkit import settings
-from toolkit.connection import parse
+from toolkit.bootstrap import StartingPoint, create_legacy_app
+from toolkit.cli.zones import known_zone
+from toolkit.connection import connect, parse
+from toolkit.demo.generator import generate
+from toolkit.demo.loading import load
+from toolkit.demo.model import Spec
 from toolkit.errors import OperationalError, UsageError
 from toolkit.local.report import Status
 from toolkit.local.server import DATABASE, Server
@@ -98,6 +103,41 @@ def reset(yes: Yes = False, dry_run: DryRun = False, port: Port = None) -> None:
         _ask(f"Delete the local server with all data in {found}?")
     server.destroy(keep_folder=True)
     _start(server, port)
+
+
+@app.command(name="app")
+def app_(
+    name: Annotated[str, typer.Argument(help="The database to make.")],
+    rows: Annotated[int, typer.Option(min=0, help="Legacy rows to generate.")] = 2_000,
+    users: Annotated[int, typer.Option(min=1, help="Users who share them.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
+    time_zone: Annotated[str | None, typer.Option(help="The app's; UTC if left out.")] = None,
+) -> None:
+    """Make a database of a dual-write app before its rollout, with households in it.
+
+    To try a rollout on: DATABASE_URL in .env.NAME is what meterledger local url says.
+    """
+    spec = Spec(seed=seed, rows=rows, users=users, time_zone=known_zone(time_zone))
+    server = _running()
+    if name in databases(server):
+        raise UsageError(
+            f"the local server has a database {name} already",
+            next_step="name another one, or drop it: meterledger local psql -c 'drop database …'",
+        )
+    server.create_database(name)
+    with connect(server.url(name)) as connection:
+        create_legacy_app(connection, StartingPoint.DUAL_WRITE)
+    with connect(server.admin_url(name)) as connection:
+        loaded = load(connection, generate(spec))
+    typer.echo(f"{name}: {loaded.legacy_rows:,} readings of {users:,} users, not rolled out")
+    typer.echo(f"its URL: meterledger local url --database {name}", err=True)
+
+
+def databases(server: Server) -> set[str]:
+    """The names of the local server's databases."""
+    with connect(server.url(), autocommit=True) as connection:
+        rows = connection.execute("select d.datname from pg_catalog.pg_database as d").fetchall()
+    return {name for (name,) in rows}
 
 
 def _ask(question: str) -> None:

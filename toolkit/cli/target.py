@@ -10,7 +10,7 @@ import typer
 from psycopg.rows import TupleRow
 
 from toolkit import settings
-from toolkit.cli.local import SERVER_FOLDER
+from toolkit.cli.local import SERVER_FOLDER, databases
 from toolkit.connection import connect, parse
 from toolkit.demo.run import DATABASE as DEMO
 from toolkit.environments import record
@@ -115,9 +115,7 @@ def stop_if_elsewhere(where: Target) -> None:
 
 def _rolled_out(server: Server) -> str:
     """The first database of the local server that has had the rollout; postgres if none has."""
-    with connect(server.url(), autocommit=True) as connection:
-        rows = connection.execute("select d.datname from pg_catalog.pg_database as d").fetchall()
-    there = {name for (name,) in rows}
+    there = databases(server)
     for name in (DATABASE, DEMO, REHEARSAL):
         if name in there:
             with connect(server.url(name), autocommit=True) as connection:
