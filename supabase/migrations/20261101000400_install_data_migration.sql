@@ -317,6 +317,13 @@ begin
     delete from ledger.migration_rejects as x where x.reading_id = any (p_reading_ids);
   end if;
 
+  -- Rows of nobody know no turns: who deletes one waits for its rejection, or is waited for.
+  perform
+  from public.electricity_readings as r
+  where r.id = any (p_reading_ids)
+    and not exists (select from public.user_profiles as p where p.id = r.user_id)
+  for key share of r;
+
   insert into ledger.migration_rejects (reading_id, user_id, reason, row_data, run_id)
   select r.id, r.user_id, m.reject_reason, to_jsonb(r), p_run_id
   from unnest(p_reading_ids) as i (reading_id)
@@ -941,11 +948,14 @@ begin
   select array_agg(distinct p.id) into v_users
   from public.user_profiles as p
   where p.id = any (p_users);
+  if v_users is not null then
+    perform ledger.take_turns(v_users);
+  end if;
+  -- Only now: a batch that had its turn first may have rejected one of these rows meanwhile.
   delete from ledger.migration_rejects as x where x.reading_id = any (p_reading_ids);
   if v_users is null then
     return;
   end if;
-  perform ledger.take_turns(v_users);
   with
   gone as (
     update ledger.migrated_readings as l

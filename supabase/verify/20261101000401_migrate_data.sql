@@ -1,11 +1,15 @@
 -- Verifies: migrations/20261101000401_migrate_data.sql; raises ML005 unless it holds. Before the
---   first finished run (a deferred backfill) there is nothing to hold yet.
+--   first finished run since the last undoing (a deferred backfill) there is nothing to hold yet.
 do $$
 declare
   v_count bigint;
 begin
   if not exists (
-    select from ledger.migration_runs as m where m.kind = 'migrate' and m.finished_at is not null
+    select from ledger.migration_runs as m
+    where m.kind = 'migrate' and m.finished_at is not null
+      and m.run_id > coalesce((
+        select max(u.run_id) from ledger.migration_runs as u where u.kind = 'undo'
+      ), 0)
   ) then
     return;
   end if;
