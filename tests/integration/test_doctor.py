@@ -86,7 +86,7 @@ class Planted:
 
 
 def forgetting(version: str) -> str:
-    return "delete from {} where version = '{}'".format(HISTORY, version)
+    return f"delete from supabase_migrations.schema_migrations where version = '{version}'"  # noqa: S608
 
 
 SAFE = {
@@ -335,7 +335,10 @@ def test_an_old_phase_is_forgotten_with_all_that_came_after_it(
 
     (trouble,) = [one for one in diagnosed(database).troubles if one.name == "history"]
     plant(database, trouble.repair.removeprefix("run: ").partition(";")[0])
-    left = {version for (version,) in database.rows(f"select version from {HISTORY}")}
+    left = {
+        version
+        for (version,) in database.rows("select version from supabase_migrations.schema_migrations")
+    }
     again = [phase for phase in phases() if phase.version not in left]
     apply(database, again)
 
@@ -349,7 +352,7 @@ def test_a_half_applied_phase(make_database: MakeDatabase) -> None:
     apply(database)
     plant(
         database,
-        f"delete from {HISTORY} where version = '{RECORDS}'; drop view ledger.open_matches",
+        f"{forgetting(RECORDS)}; drop view ledger.open_matches",
     )
     (trouble,) = found(database)
     assert "is half applied: it lacks view ledger.open_matches" in trouble.text
@@ -363,7 +366,7 @@ def test_a_phase_that_was_skipped_is_never_called_applied(make_database: MakeDat
     """The data phase makes no objects: that it holds says nothing."""
     database = make_database(StartingPoint.DUAL_WRITE)
     apply(database)
-    plant(database, f"delete from {HISTORY} where version = '{DATA_PHASE}'")
+    plant(database, forgetting(DATA_PHASE))
 
     (trouble,) = found(database)
     assert "was never applied, and later phases were" in trouble.text
@@ -504,6 +507,7 @@ def test_a_repair_that_the_server_refuses_is_said(database: Database) -> None:
     assert treatment.outcome is Outcome.FAILED
     assert "lock timeout" in treatment.detail
     assert "row_level_security" in {one.name for one in left.troubles}
+    assert "projection" in dict(left.unseen)
     plant(database, "alter table ledger.readings enable row level security")
 
 

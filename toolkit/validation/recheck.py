@@ -9,11 +9,12 @@ from toolkit.validation.report import CheckResult, Finding, Verdict
 # So many rows of a check are remembered to look for them again; where there are more, nothing
 # that writers do meanwhile explains them.
 REMEMBERED = 10_000
-# The checks over rows. The others ask about objects, plans and one user's answers.
+# The checks over rows, and the phases' own, some of which count rows. The others ask about objects,
+# plans and one user's answers.
 ROW_CHECKS = frozenset(
     {
         *("books_balance", "lossless", "projection_is_live", "mv_is_projection"),
-        *("kwh_sums", "reference"),
+        *("kwh_sums", "reference", "phases"),
     }
 )
 
@@ -39,10 +40,10 @@ def seen_twice(first: CheckResult, second: CheckResult) -> CheckResult:
     Returns:
         A failure with the findings of rows that both name; a note where none stayed.
     """
-    if second.count > REMEMBERED or not all(map(_row, (*first.findings, *second.findings))):
+    if second.count > REMEMBERED or not all(map(_about, (*first.findings, *second.findings))):
         return first
-    again = {_row(finding) for finding in second.findings}
-    stayed = tuple(finding for finding in first.findings if _row(finding) in again)
+    again = {_about(finding) for finding in second.findings}
+    stayed = tuple(finding for finding in first.findings if _about(finding) in again)
     moved = first.count - len(stayed)
     if not moved:
         return first
@@ -62,11 +63,15 @@ def seen_twice(first: CheckResult, second: CheckResult) -> CheckResult:
 
 
 def shown(result: CheckResult, keep: int) -> CheckResult:
-    """The result with as many findings as are to be shown."""
+    """The result with as many findings as are to be shown; phases are few, and shown all."""
+    if result.name == "phases":
+        return result
     return replace(result, findings=result.findings[:keep])
 
 
-def _row(finding: Finding) -> tuple[str | None, str | None] | None:
-    """What a finding is about; None where it names neither a row nor a user."""
-    key = (finding.user_id, finding.row_id)
-    return None if key == (None, None) else key
+def _about(finding: Finding) -> tuple[str | None, ...] | None:
+    """The row, user or phase that a finding is about; None where it names none of them."""
+    if finding.user_id is not None or finding.row_id is not None:
+        return (finding.user_id, finding.row_id)
+    phase, holds, _ = finding.text.partition(" does not hold")
+    return (phase,) if holds else None

@@ -84,19 +84,16 @@ def _validate(
     done: list[CheckResult] = []
     with connect(database_url, autocommit=True, application_name="meterledger validate") as open_:
         _require_phases(open_)
+        doubtful: list[CheckResult] = []
         for result in _timed(open_, {"phases": _check_phases}):
-            _add(done, result, on_check)
+            _tell(done, doubtful, result, keep, on_check)
         # Before the snapshot: who refreshes through the function skips meanwhile, and so never
         # changes under us what we are about to refresh.
         open_.execute(_REFRESH_LOCK)
         users = _sample(open_, sample)
-        doubtful: list[CheckResult] = []
         with open_.transaction():
             for result in _snapshot(open_, users):
-                if due([result]):
-                    doubtful.append(result)
-                else:
-                    _add(done, shown(result, keep), on_check)
+                _tell(done, doubtful, result, keep, on_check)
         if doubtful:
             for result in _again(open_, users, doubtful):
                 _add(done, shown(result, keep), on_check)
@@ -127,7 +124,7 @@ def _again(
         for _ in _timed(connection, {"mv_refresh": _check_mv}):
             pass
         connection.execute("set transaction read only")
-        checks = row_checks(users)
+        checks = row_checks(users) | {"phases": _check_phases}
         second = {
             result.name: result
             for result in _timed(connection, {one.name: checks[one.name] for one in first})
@@ -200,6 +197,20 @@ def _could_not_run(name: str, error: psycopg.Error) -> CheckResult:
 
 def _reraise(_: psycopg.Connection[TupleRow], *, error: psycopg.Error) -> CheckResult:
     raise error
+
+
+def _tell(
+    done: list[CheckResult],
+    doubtful: list[CheckResult],
+    result: CheckResult,
+    keep: int,
+    on_check: OnCheck | None,
+) -> None:
+    """A result that is certain is told; one that must be looked at again waits."""
+    if due([result]):
+        doubtful.append(result)
+    else:
+        _add(done, shown(result, keep), on_check)
 
 
 def _add(done: list[CheckResult], result: CheckResult, on_check: OnCheck | None) -> None:

@@ -53,6 +53,8 @@ def diagnose(
         found: list[Trouble] = []
         try:
             with connection.transaction(force_rollback=True):
+                # Behind a lock the doctor would wait for ever, and hold others up.
+                connection.execute("select set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
                 found = list(check.look(connection, question or Question()))
         except psycopg.Error as error:
             if not (error.sqlstate or "").startswith(_BROKEN):
