@@ -243,9 +243,13 @@ create table if not exists ledger.settings (
   defer_backfill boolean not null default false,
   changed_at timestamptz not null default now()
 );
+alter table ledger.settings
+  add column if not exists environment text;
 comment on table ledger.settings is 'One row: what an operator decided for this database';
 comment on column ledger.settings.time_zone is
   'The app''s time zone, which says where a day begins; null until an operator confirms one';
+comment on column ledger.settings.environment is
+  'The name under which operators know this database; a command aimed at another one stops';
 comment on column ledger.settings.defer_backfill is
   'True: pushing phase 4 installs its functions and leaves the data to batches';
 

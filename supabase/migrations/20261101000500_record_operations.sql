@@ -1,15 +1,18 @@
--- Purpose: what operators do is on record in the database itself: which environment it is, the
---   receipts of proven rollouts, and what a person decided about rejected rows and near matches.
--- Objects: columns environment of ledger.settings, waived_* of ledger.migration_rejects; tables
---   ledger.receipts, ledger.reviewed_matches; view ledger.open_matches
--- Locks: access exclusive on ledger.settings and ledger.migration_rejects, for catalog changes only
+-- Purpose: what operators do is on record in the database itself: the receipts of proven rollouts,
+--   and what a person decided about rejected rows and near matches.
+-- Objects: columns waived_* of ledger.migration_rejects; tables ledger.receipts,
+--   ledger.reviewed_matches; view ledger.open_matches
+-- Locks: share row exclusive on electricity_readings and token_events, access exclusive on
+--   ledger.migration_rejects: writers wait for a moment, for catalog changes
 -- Rollback: rollbacks/20261101000500_record_operations.sql
 set local lock_timeout = '5s';
 
-alter table ledger.settings
-  add column if not exists environment text;
-comment on column ledger.settings.environment is
-  'The name under which operators know this database; a command aimed at another one stops';
+-- First where writers begin: who has the rejects already is let finish, so no ring forms.
+do $$
+begin
+  lock table public.electricity_readings, public.token_events in share row exclusive mode;
+end;
+$$;
 
 alter table ledger.migration_rejects
   add column if not exists waived_at timestamptz,

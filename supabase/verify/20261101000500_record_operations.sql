@@ -14,8 +14,7 @@ begin
   end if;
   select string_agg(n.table_name || '.' || n.column_name, ', ') into v_list
   from (values
-    ('ledger.settings', 'environment'), ('ledger.migration_rejects', 'waived_at'),
-    ('ledger.migration_rejects', 'waived_by'), ('ledger.migration_rejects', 'waived_reason')
+    ('ledger.migration_rejects', 'waived_at'), ('ledger.migration_rejects', 'waived_by'), ('ledger.migration_rejects', 'waived_reason')
   ) as n (table_name, column_name)
   where not exists (
     select from pg_attribute as a

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.backfill import Said, copied, outcome, run_row, waiting_for_backfill
+from tests.support.backfill import Said, outcome, run_row, waiting_for_backfill
 from tests.support.database import Connection, Database
 from tests.support.processes import python, wait_until
 from tests.support.servers import Databases
@@ -49,14 +49,14 @@ def original(databases: Callable[[int], Databases]) -> Database:
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases], original: Database) -> Iterator[Database]:
-    with copied(databases(17), original) as copy:
+    with databases(17).copy(original) as copy:
         yield copy
 
 
 @pytest.fixture(scope="module")
 def undisturbed(databases: Callable[[int], Databases], original: Database) -> dict[str, list[str]]:
     """What the one transaction of the push's own data phase leaves."""
-    with copied(databases(17), original) as copy:
+    with databases(17).copy(original) as copy:
         copy.rows("select ledger.migrate_data()")
         return outcome(copy)
 
@@ -96,7 +96,7 @@ def test_another_one_has_nothing_to_do(database: Database) -> None:
 def test_an_empty_legacy_table_makes_a_finished_run_too(
     databases: Callable[[int], Databases], original: Database
 ) -> None:
-    with copied(databases(17), original) as copy:
+    with databases(17).copy(original) as copy:
         copy.rows("delete from public.electricity_readings")
         report = run_backfill(copy.url, QUICK, Said())
         assert (report.finished, report.batches) == (True, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.backfill import Said, Writer, copied, waiting_for_backfill
+from tests.support.backfill import Said, Writer, waiting_for_backfill
 from tests.support.database import Database
 from tests.support.processes import environment, wait_until
 from tests.support.servers import Databases
@@ -22,7 +22,7 @@ from toolkit.validation.run import validate
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases], major: int) -> Iterator[Database]:
-    with copied(databases(major), waiting_for_backfill(databases(major))) as copy:
+    with databases(major).copy(waiting_for_backfill(databases(major))) as copy:
         yield copy
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from tests.support.backfill import Said, copied, waiting_for_backfill
+from tests.support.backfill import Said, waiting_for_backfill
 from tests.support.database import Database
 from tests.support.pgbouncer import transaction_pooler
 from tests.support.processes import wait_until
@@ -31,7 +31,7 @@ QUICK = BackfillOptions(batch_rows=60, share=1)
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases]) -> Iterator[Database]:
-    with copied(databases(17), waiting_for_backfill(databases(17))) as copy:
+    with databases(17).copy(waiting_for_backfill(databases(17))) as copy:
         yield copy
 
 

@@ -28,7 +28,10 @@ from tests.support.events import (
 from tests.support.servers import MAJORS, Databases
 
 # What a column with a check of its own accepts; every other takes any value of its type.
-ACCEPTED = {("amended_events", "reason"): "completed"}
+ACCEPTED = {
+    ("amended_events", "reason"): "completed",
+    ("reviewed_matches", "decision"): "both",
+}
 ANY_VALUE: dict[str, Callable[[], object]] = {
     "uuid": uuid4,
     "text": lambda: "text",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import stat
 from collections.abc import Callable, Iterator
@@ -12,14 +11,12 @@ import pytest
 import typer
 
 from tests.support.database import Database
-from tests.support.review import NOTES, REASONS, STRANGER, copy_of, near, rejected, undecided
+from tests.support.review import NOTES, REASONS, STRANGER, near, rejected, undecided
 from tests.support.servers import Databases, MakeDatabase, default_major
 from tests.support.typing_in import Types, types_in
 from toolkit.bootstrap import StartingPoint
 from toolkit.cli.review import duplicates, rejects
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, EXIT_OPERATIONAL, EXIT_USAGE
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +29,7 @@ def original(databases: Callable[[int], Databases]) -> Iterator[Database]:
 def staging(
     databases: Callable[[int], Databases], original: Database, tmp_path: Path
 ) -> Iterator[Database]:
-    name = f"{original.name}_typed_{next(_numbers)}"
-    with copy_of(databases(default_major()), original, name) as copy:
+    with databases(default_major()).copy(original) as copy:
         (tmp_path / ".env.staging").write_text(f"DATABASE_URL={copy.url}\n")
         protected = f"DATABASE_URL={copy.url}\nMETERLEDGER_PROTECTION=confirm\n"
         (tmp_path / ".env.live").write_text(protected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -10,15 +9,13 @@ from uuid import UUID
 import pytest
 
 from tests.support.database import Database
-from tests.support.review import NOTES, USER, copy_of, near, undecided
+from tests.support.review import NOTES, USER, near, undecided
 from tests.support.rollout import apply, before, projection_is_live
 from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import FindingsError, OperationalError, UsageError
 from toolkit.operations.review import matches, remaining
 from toolkit.validation.run import validate
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +26,7 @@ def original(databases: Callable[[int], Databases]) -> Iterator[Database]:
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases], original: Database) -> Iterator[Database]:
-    name = f"{original.name}_matches_{next(_numbers)}"
-    with copy_of(databases(default_major()), original, name) as copy:
+    with databases(default_major()).copy(original) as copy:
         yield copy
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import stat
 from collections.abc import Callable, Iterator
@@ -13,13 +12,11 @@ import pytest
 from psycopg import sql
 
 from tests.support.database import Database
-from tests.support.review import NOTES, REASONS, STRANGER, USER, copy_of, rejected, undecided
+from tests.support.review import NOTES, REASONS, STRANGER, USER, rejected, undecided
 from tests.support.rollout import projection_is_live
 from tests.support.servers import Databases, default_major
 from toolkit.errors import FindingsError, OperationalError, UsageError
 from toolkit.operations.review import export, mend, rejects, remaining
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +27,7 @@ def original(databases: Callable[[int], Databases]) -> Iterator[Database]:
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases], original: Database) -> Iterator[Database]:
-    name = f"{original.name}_rejects_{next(_numbers)}"
-    with copy_of(databases(default_major()), original, name) as copy:
+    with databases(default_major()).copy(original) as copy:
         yield copy
 
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.backfill import Said, Writer, copied, waiting_for_backfill
+from tests.support.backfill import Said, Writer, waiting_for_backfill
 from tests.support.database import Database
 from tests.support.household import ZONE, named, plant, put_readings
 from tests.support.processes import environment
@@ -159,7 +159,7 @@ def readings(database: Database) -> list[str]:
 
 @pytest.fixture
 def filled(databases: Callable[[int], Databases]) -> Iterator[Database]:
-    with copied(databases(17), waiting_for_backfill(databases(17))) as copy:
+    with databases(17).copy(waiting_for_backfill(databases(17))) as copy:
         run_backfill(copy.url, BackfillOptions(share=1), Said())
         yield copy
 

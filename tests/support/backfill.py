@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,19 +12,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg import sql
 
 from tests.support.database import Database
 from tests.support.proven import SPEC, ZONE
 from tests.support.rollout import apply
 from tests.support.servers import Databases, Template
 from toolkit.bootstrap import StartingPoint
-from toolkit.connection import connect
 from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
 
 _made: dict[tuple[Path, bool], Database] = {}
-_numbers = itertools.count(1)
 
 # What differs between two runs by nature: random ids and the hour. An event that got a new id is
 # named after its reading; an event that stepped aside, after itself.
@@ -191,29 +186,6 @@ def waiting_for_backfill(databases: Databases) -> Database:
         apply(database, time_zone=ZONE, defer_backfill=True)
         _made[key] = database
     return _made[key]
-
-
-@contextmanager
-def copied(databases: Databases, original: Database) -> Iterator[Database]:
-    """A copy of a database, to work on."""
-    server, name = databases.server, f"{original.name}_filled_{next(_numbers)}"
-    with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {} owner postgres").format(
-                sql.Identifier(name), sql.Identifier(original.name)
-            )
-        )
-    copy = Database(
-        name=name,
-        url=server.url(name),
-        admin_url=server.admin_url(name),
-        authenticator_url=server.url(name, "authenticator"),
-        major=original.major,
-    )
-    try:
-        yield copy
-    finally:
-        databases.drop(copy)
 
 
 def outcome(database: Database) -> dict[str, list[str]]:

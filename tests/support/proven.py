@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import sql
-
 from tests.support.database import Connection, Database
 from tests.support.rollout import apply
 from tests.support.servers import Databases, Template
 from toolkit.bootstrap import StartingPoint
-from toolkit.connection import connect
 from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
 from toolkit.demo.model import Spec
@@ -37,7 +33,6 @@ EVENT_ONLY = (
     " order by 1, 2 limit 1)"
 )
 _made: dict[Path, Database] = {}
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -102,25 +97,8 @@ def proven(databases: Databases) -> Database:
 @contextmanager
 def proven_copy(databases: Databases) -> Iterator[Database]:
     """A copy of the proven database, to spoil."""
-    original, server = proven(databases), databases.server
-    name = f"{original.name}_copy_{next(_numbers)}"
-    with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {} owner postgres").format(
-                sql.Identifier(name), sql.Identifier(original.name)
-            )
-        )
-    copy = Database(
-        name=name,
-        url=server.url(name),
-        admin_url=server.admin_url(name),
-        authenticator_url=server.url(name, "authenticator"),
-        major=original.major,
-    )
-    try:
+    with databases.copy(proven(databases)) as copy:
         yield copy
-    finally:
-        databases.drop(copy)
 
 
 def _ids(findings: list[Finding]) -> set[str | None]:

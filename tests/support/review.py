@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID, uuid5
 
-from psycopg import sql
-
 from tests.support.database import Connection, Database
 from tests.support.household import named, put_events, put_readings
 from tests.support.rollout import apply
 from tests.support.servers import Databases, Template
 from toolkit.bootstrap import StartingPoint
-from toolkit.connection import connect
 
 # A zone in which one day was left out, when it changed sides of the date line.
 ZONE = "Pacific/Apia"
@@ -63,29 +60,6 @@ def undecided(databases: Databases) -> Iterator[Database]:
         yield database
     finally:
         databases.drop(database)
-
-
-@contextmanager
-def copy_of(databases: Databases, original: Database, name: str) -> Iterator[Database]:
-    """A copy of a database, for one test to change."""
-    server = databases.server
-    with connect(server.admin_url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {} owner postgres").format(
-                sql.Identifier(name), sql.Identifier(original.name)
-            )
-        )
-    copy = Database(
-        name=name,
-        url=server.url(name),
-        admin_url=server.admin_url(name),
-        authenticator_url=server.url(name, "authenticator"),
-        major=original.major,
-    )
-    try:
-        yield copy
-    finally:
-        databases.drop(copy)
 
 
 def _plant(connection: Connection) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -105,6 +107,21 @@ class Databases:
             )
         )
         return self._database(name)
+
+    @contextmanager
+    def copy(self, original: Database) -> Iterator[Database]:
+        """A copy of a database, to change or to spoil, for the time of a with block."""
+        name = f"{original.name}_copy_{next(self._numbers)}"
+        self._run(
+            sql.SQL("create database {} template {} owner postgres").format(
+                sql.Identifier(name), sql.Identifier(original.name)
+            )
+        )
+        copy = self._database(name)
+        try:
+            yield copy
+        finally:
+            self.drop(copy)
 
     def drop(self, database: Database) -> None:
         """Remove a database, whoever is still connected to it."""

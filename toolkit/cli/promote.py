@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from toolkit import settings
 from toolkit.cli import target
@@ -14,15 +15,17 @@ from toolkit.cli.confirm import Confirm, Yes, require_confirmation
 from toolkit.cli.console import observing, print_json, print_table, printable, say
 from toolkit.cli.target import Target
 from toolkit.connection import redact
+from toolkit.environments.protection import protected
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from toolkit.operations.promote.receipt import MAX_AGE, Receipt, check_key, read
 from toolkit.operations.promote.run import (
     RolloutReport,
     run_rollout,
     staging_receipt,
+    steps_from,
     vouch,
 )
-from toolkit.operations.promote.steps import STEPS, Job
+from toolkit.operations.promote.steps import Job
 from toolkit.trial import Observer
 
 _HOURS = int(MAX_AGE.total_seconds() // 3600)
@@ -53,6 +56,9 @@ def rollout(
     time_zone: TimeZone = None,
     acknowledge: Acknowledge = None,
     access: AccessFiles = None,
+    without_staging: Annotated[
+        bool, typer.Option("--without-staging", help="A protected environment, without promotion.")
+    ] = False,
     plan: Plan = False,
     confirm: Confirm = None,
     yes: Yes = False,
@@ -65,11 +71,22 @@ def rollout(
     """
     where = target.find(environment, None, None)
     if plan:
-        _show_plan(environment, start)
+        _show_plan(environment, start, as_json)
         return
     check_key(where.environment.receipt_key)
+    if protected(where.environment) and not without_staging:
+        raise UsageError(
+            f"{environment} is protected: it gets what was proven elsewhere",
+            next_step=f"meterledger promote STAGING {environment}; or say --without-staging",
+        )
     require_confirmation(where.environment, "roll out", confirm, yes)
-    command = f"meterledger rollout {environment}"
+    command = " ".join(
+        [
+            f"meterledger rollout {environment}",
+            *_again(time_zone, acknowledge, access),
+            *(["--without-staging"] if without_staging else []),
+        ]
+    )
     with observing() as observer:
         job = _job(where, observer, time_zone, acknowledge, access)
         report = _run(job, command, start)
@@ -123,8 +140,9 @@ def promote(
     hours = timedelta(hours=max_age)
     vouch(body, signature, key=key, environment=staging, max_age=hours)
     if plan:
-        say(f"receipt of {staging}: {body.made_at}, {len(body.phases)} files, green")
-        _show_plan(production, start)
+        if not as_json:
+            say(f"receipt of {staging}: {body.made_at}, {len(body.phases)} files, green")
+        _show_plan(production, start, as_json)
         return
     require_confirmation(where.environment, f"promote {staging} to it", confirm, yes)
 
@@ -142,14 +160,22 @@ def promote(
             verify_receipt=genuine,
             access=tuple(access or ()),
         )
-        report = _run(job, f"meterledger promote {staging} {production}", start)
+        command = " ".join(
+            [
+                f"meterledger promote {staging} {production}",
+                *([f"--receipt {receipt_file}"] if receipt_file else []),
+                *([f"--max-age {max_age}"] if max_age != _HOURS else []),
+                *_again(time_zone, acknowledge, access),
+            ]
+        )
+        report = _run(job, command, start)
     _finish(report, as_json)
 
 
 def _staging(name: str, file: Path | None) -> tuple[Receipt, str]:
     if file is not None:
         return read(file)
-    return staging_receipt(target.find(name, None, None).url, None)
+    return staging_receipt(target.find(name, None, None).url, name)
 
 
 def _job(
@@ -176,12 +202,25 @@ def _run(job: Job, command: str, start: str) -> RolloutReport:
     )
 
 
-def _show_plan(environment: str, start: str) -> None:
-    names = list(STEPS)
-    if start not in names:
-        raise UsageError(f"there is no step {start!r}", next_step=f"one of {', '.join(names)}")
-    say(f"{environment}: {' → '.join(names[names.index(start) :])} → receipt")
-    say(f"what deploy would do: meterledger deploy {environment} --plan")
+def _show_plan(environment: str, start: str, as_json: bool) -> None:
+    steps = steps_from(start)
+    deploy = f"meterledger deploy {environment} --defer-backfill --plan"
+    if as_json:
+        print_json({"environment": environment, "steps": list(steps), "deploy": deploy})
+        return
+    say(f"{environment}: {' → '.join(steps)} → receipt")
+    say(f"what deploy would do: {deploy}")
+
+
+def _again(
+    time_zone: str | None, acknowledge: list[str] | None, access: list[Path] | None
+) -> list[str]:
+    """The options that were given, for the words that say how to continue."""
+    return [
+        *([f"--time-zone {time_zone}"] if time_zone else []),
+        *(f"--acknowledge {word}" for word in acknowledge or ()),
+        *(f"--access {file}" for file in access or ()),
+    ]
 
 
 def _finish(report: RolloutReport, as_json: bool) -> None:
@@ -202,8 +241,8 @@ def _show(report: RolloutReport) -> None:
         ],
     )
     for result in report.results:
-        for line in result.findings if not result.green else ():
-            say(printable(redact(f"  {line}")))
+        for line in (*result.findings, *result.notes):
+            say(Text(printable(redact(f"  {line}"))))
     for line in report.red:
         say(line)
     if report.receipt is not None:
@@ -220,6 +259,7 @@ def _object(report: RolloutReport) -> dict[str, object]:
                 "green": result.green,
                 "summary": redact(result.summary),
                 "findings": [redact(line) for line in result.findings],
+                "notes": [redact(line) for line in result.notes],
                 "seconds": round(result.seconds, 3),
             }
             for result in report.results

@@ -3,7 +3,17 @@
 -- objects only what passes row level security by is held to the declaration.
 with
 declared as (
-  select d.name, d.kind, d.found, r.role_name, r.privilege, r.column_name
+  select
+    d.name,
+    d.kind,
+    -- What the rollout made has the rollout's grants; what it found, the app's.
+    d.found and not exists (
+      select from ledger.found_objects as o
+      where o.object_name = d.name and o.origin = 'created'
+    ) as found,
+    r.role_name,
+    r.privilege,
+    r.column_name
   from pg_catalog.jsonb_to_recordset(%(declared)s) as d (
     name text, kind text, found boolean, rights jsonb
   )

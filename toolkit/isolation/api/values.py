@@ -13,7 +13,7 @@ from toolkit.isolation.access import Rule
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
-_NOW = re.compile(r"now\(\)(?: - \{n\} \* interval '1 day')?")
+_NOW = re.compile(r"now\(\)(?: - \{n\} \* interval '1 (?:day|second)')?")
 _CHANGE = re.compile(r"\s*(\w+)\s*=\s*('(?:[^']|'')*'|[^,]*)(?:,|$)")
 _SAMPLES: Mapping[str, Any] = {"boolean": True, "json": {}, "jsonb": {}}
 _NUMERIC = ("numeric", "integer", "bigint", "smallint", "real", "double precision")

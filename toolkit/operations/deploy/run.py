@@ -99,6 +99,7 @@ def _deploy(job: Job, files: Sequence[MigrationFile], started: float) -> DeployR
     for planned in plan.pending:
         observer.step(planned.file.path.stem)
         applied.append(apply_file(job, planned))
+        _name(job)  # from the first file on, so that a mix-up of environments stops early
         if len(applied) == 1 and not adopted:
             # The ledger may only now exist: what was applied before it is recorded after it.
             adopted = _adopt(job, plan)

@@ -45,6 +45,6 @@ def look_at_deployments(connection: psycopg.Connection[TupleRow], _: Question) -
             "deployments",
             f"the deploy of {row.version} that {row.deployed_by} began at "
             f"{row.begun_at.isoformat(timespec='seconds')} never ended",
-            f"meterledger deploy {ENVIRONMENT}",
+            f"meterledger deploy {ENVIRONMENT} --defer-backfill",
             safe=False,
         )

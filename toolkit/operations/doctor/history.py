@@ -17,7 +17,8 @@ from toolkit.rollout.phases import Phase, phases, verify
 
 _NAME = "history"
 _SHOWN = 6
-_DEPLOY = f"meterledger deploy {ENVIRONMENT}"
+# The data waits for the backfill: moved in one transaction, it would keep writers waiting.
+_DEPLOY = f"meterledger deploy {ENVIRONMENT} --defer-backfill"
 # Made only where the app had no such table, or no such key.
 _WITH = {
     "public.create_user_profile": "public.user_profiles",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,10 @@ from toolkit.operations.deploy.provenance import provenance
 from toolkit.operations.promote import receipt as receipts
 from toolkit.operations.promote.receipt import MAX_AGE, Receipt
 from toolkit.operations.promote.steps import STEPS, Job, StepResult, recorded
+from toolkit.operations.status import detail_of, read_status, state_of
+from toolkit.operations.status.model import State
 from toolkit.rollout.checksums import checksum
+from toolkit.rollout.checksums import recorded as recorded_checksums
 from toolkit.rollout.phases import phases
 
 # Both proofs are of the moment: a receipt never rests on those of an earlier run.
@@ -68,20 +71,25 @@ def vouch(
     )
 
 
-def staging_receipt(url: str, file: Path | None) -> tuple[Receipt, str]:
-    """The receipt of the environment before: of a file, or the newest in its database.
+def staging_receipt(url: str, name: str) -> tuple[Receipt, str]:
+    """The newest receipt on record in a database, which must still be as it was proven then.
 
     Raises:
-        FindingsError: there is none.
+        FindingsError: there is none, or the database has moved on since.
     """
-    if file is not None:
-        return receipts.read(file)
     with connect(url, autocommit=True) as connection:
         found = receipts.newest(connection)
-    if found is None:
+        now = read_status(connection, environment=name, url=url) if found is not None else None
+    if found is None or now is None:
         raise FindingsError(
-            f"{describe(url)} has no receipt of a proven rollout",
-            next_step="roll out there first: meterledger rollout ENV",
+            f"{name} ({describe(url)}) has no receipt of a proven rollout",
+            next_step=f"roll out there first: meterledger rollout {name}",
+        )
+    if found[0].green and state_of(now) is not State.VALIDATED:
+        raise FindingsError(
+            f"{name} is not as its newest receipt says, but in state {state_of(now)}: "
+            f"{detail_of(now)}",
+            next_step=f"prove it again: meterledger rollout {name}",
         )
     return found
 
@@ -100,31 +108,70 @@ def run_rollout(
 
     Raises:
         UsageError: no key, no such step, or the database is another environment.
+        FindingsError: the files at hand are not those that were applied.
     """
     signing = receipts.check_key(key)
-    names = list(STEPS)
-    if start not in names[: names.index(PROOFS[0]) + 1]:
-        raise UsageError(
-            f"a rollout does not start at {start!r}",
-            next_step=f"start at one of {', '.join(names[: names.index(PROOFS[0]) + 1])}",
-        )
-    recorded(job)
     done: list[StepResult] = []
-    for name in names[names.index(start) :]:
+    steps = steps_from(start)
+    recorded(job)
+    for name in steps:
         job.observer.step(name)
-        result = _run(name, job)
+        if name == PROOFS[0]:
+            _require_same_files(job)
+        try:
+            result = _run(name, job)
+        except KeyboardInterrupt:
+            for line in (f"stopped in {name}", *_advice(name, job.environment.name, command)):
+                job.observer.note(line)
+            raise
         done.append(result)
         job.observer.note(f"{'green' if result.green else 'RED'} {result.summary}")
         if not result.green:
+            if name in PROOFS:
+                # On record too, so that an older green receipt no longer vouches.
+                _store(job, _receipt(job, done), signing)
             red = _advice(name, job.environment.name, command)
             return RolloutReport(job.environment.name, tuple(done), None, red=red)
-    body = _receipt(job, {result.name: result.facts for result in done})
-    signature = receipts.sign(body, signing)
-    with connect(job.url) as connection:
-        receipts.store(connection, body, signature)
+    body = _receipt(job, done)
+    signature = _store(job, body, signing)
     file = folder / f"{job.environment.name}-{body.made_at.replace(':', '').partition('+')[0]}.json"
     receipts.write(file, body, signature)
     return RolloutReport(job.environment.name, tuple(done), body, signature, file)
+
+
+def steps_from(start: str) -> tuple[str, ...]:
+    """The steps of a rollout that begins at one of them.
+
+    Raises:
+        UsageError: there is no such step, or it cannot be begun at.
+    """
+    names = list(STEPS)
+    may_start = names[: names.index(PROOFS[0]) + 1]
+    if start not in may_start:
+        raise UsageError(
+            f"a rollout does not start at {start!r}",
+            next_step=f"start at one of {', '.join(may_start)}",
+        )
+    return tuple(names[names.index(start) :])
+
+
+def _require_same_files(job: Job) -> None:
+    """What is proven here must be what was applied here."""
+    with connect(job.url, autocommit=True) as connection:
+        applied = recorded_checksums(connection)
+    other = sorted(v for v, known in local_checksums().items() if applied.get(v) != known)
+    if other:
+        raise FindingsError(
+            f"the files at hand are not those that {job.environment.name} has: {', '.join(other)}",
+            next_step=f"deploy them: meterledger deploy {job.environment.name} --defer-backfill",
+        )
+
+
+def _store(job: Job, body: Receipt, key: str) -> str:
+    signature = receipts.sign(body, key)
+    with connect(job.url) as connection:
+        receipts.store(connection, body, signature)
+    return signature
 
 
 def _run(name: str, job: Job) -> StepResult:
@@ -139,6 +186,8 @@ def _run(name: str, job: Job) -> StepResult:
 
 def _advice(name: str, environment: str, command: str) -> tuple[str, ...]:
     again = name if name not in PROOFS else PROOFS[0]
+    if command.split()[1] == "receipt":  # which changes nothing
+        return (f"to prove again, once it is mended: {command}",)
     lines = [f"to continue, once it is mended: {command} --from {again}"]
     reached = list(STEPS).index(name)
     undo = next(
@@ -151,8 +200,9 @@ def _advice(name: str, environment: str, command: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _receipt(job: Job, facts: Mapping[str, Mapping[str, Any]]) -> Receipt:
-    validation, isolation = dict(facts["validate"]), dict(facts["isolation"])
+def _receipt(job: Job, done: Sequence[StepResult]) -> Receipt:
+    facts: dict[str, Mapping[str, Any]] = {result.name: result.facts for result in done}
+    validation, isolation = dict(facts.get("validate", {})), dict(facts.get("isolation", {}))
     source = provenance()
     return Receipt(
         environment=job.environment.name,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from toolkit.connection import connect
+from toolkit.connection import connect, describe
 from toolkit.environments import record
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.run import prove_isolation
@@ -38,6 +38,7 @@ class StepResult:
         green: whether the rollout may go on.
         summary: one line for people.
         findings: what is wrong, a line each.
+        notes: what a person should look at, a line each.
         facts: for the receipt and for --json.
         seconds: how long it took; set by the run.
     """
@@ -46,6 +47,7 @@ class StepResult:
     green: bool
     summary: str
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -96,12 +98,13 @@ def preflight(job: Job) -> StepResult:
         ),
     )
     red = [item for item in report.items if item.verdict is Verdict.FAIL]
-    warned = sum(item.verdict is Verdict.WARN for item in report.items)
+    warned = [item for item in report.items if item.verdict is Verdict.WARN]
     return StepResult(
         "preflight",
         not red,
-        f"{len(report.items)} items: {len(red)} failed, {warned} to look at",
+        f"{len(report.items)} items: {len(red)} failed, {len(warned)} to look at",
         tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in red),
+        tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in warned),
     )
 
 
@@ -112,7 +115,10 @@ def backup(job: Job) -> StepResult:
         return StepResult("backup", False, "there is no folder for backups")
     there = newest_verified(root, name)
     age = there.age() if there is not None else None
-    if there is not None and age is not None and age < FRESH:
+    # The name of an environment says nothing of a database that was once behind it.
+    manifest = there.manifest if there is not None else None
+    of_this = manifest is not None and manifest.database == describe(job.url)
+    if there is not None and of_this and age is not None and age < FRESH:
         minutes = int(age.total_seconds() // 60)
         return StepResult(
             "backup", True, f"{there.name}, proven, {minutes} minutes old", facts=_path(there.path)
@@ -124,7 +130,7 @@ def backup(job: Job) -> StepResult:
         proven,
         f"{report.path.name}, {'proven by restoring it' if proven else 'NOT proven'}",
         () if proven else ("the restored copy is not what was dumped",),
-        _path(report.path),
+        facts=_path(report.path),
     )
 
 
@@ -151,7 +157,7 @@ def backfill(job: Job) -> StepResult:
         report.finished,
         f"{report.migrated:,} migrated, {report.merged:,} merged, {report.rejected:,} rejected",
         () if report.finished else (f"{report.pending_rows:,} rows are pending",),
-        report.as_object(),
+        facts=report.as_object(),
     )
 
 
@@ -164,7 +170,7 @@ def validation(job: Job) -> StepResult:
         report.valid,
         f"{len(report.checks)} checks, {report.differences} differences",
         tuple(f"{check.title}: {check.count} (next: {check.next_step})" for check in red),
-        {
+        facts={
             "valid": report.valid,
             "differences": report.differences,
             "checks": {check.name: check.verdict.value for check in report.checks},
@@ -184,7 +190,7 @@ def isolation(job: Job) -> StepResult:
         report.isolated,
         f"{tally.probes:,} probes, {len(report.findings)} findings",
         tuple(f"{finding.section}: {finding.text}" for finding in report.findings[:10]),
-        {
+        facts={
             "isolated": report.isolated,
             "probes": tally.probes,
             "denials": tally.denials,
