@@ -28,8 +28,8 @@ test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for som
 	$(BIN)/pytest -n 2 tests $(ARGS)
 
 .PHONY: test-rollout
-test-rollout: venv node ## the whole way from a dual-write app to promoted and back (slow)
-	$(BIN)/pytest -m slow tests $(ARGS)
+test-rollout: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
+	$(BIN)/pytest -n 2 -m slow tests $(ARGS)
 
 CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-files
 

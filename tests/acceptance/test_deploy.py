@@ -22,6 +22,8 @@ from toolkit.connection import parse
 from toolkit.operations.deploy.lock import deploy_lock, holder
 from toolkit.rollout import phases, verify
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = [phase.version for phase in phases()]
 
 

@@ -32,6 +32,7 @@ from toolkit.connection import parse
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, EXIT_OPERATIONAL, EXIT_USAGE
 
 ENV = "production"
+NOBODY = "00000000-0000-0000-0000-000000000001"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "validate without a name": ("validate",),
     "validate": ("validate", ENV),
@@ -42,11 +43,34 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "env list": ("env", "list"),
     "env show": ("env", "show", ENV),
     "env check": ("env", "check", ENV),
+    "preflight": ("preflight", ENV),
+    "deploy": ("deploy", ENV, "--plan"),
+    "backfill": ("backfill", ENV),
+    "status": ("status", ENV),
+    "doctor": ("doctor", ENV),
+    "rollout": ("rollout", ENV, "--confirm", ENV, "--without-staging"),
+    "receipt": ("receipt", ENV),
+    "rollback": ("rollback", ENV, "--to", "data", "--plan"),
+    "backup make": ("backup", "make", ENV, "--no-verify"),
+    "backup list": ("backup", "list", ENV),
+    "backup restore": ("backup", "restore", ENV, "--into", ENV),
+    "backup prune": ("backup", "prune", ENV, "--dry-run"),
+    "rejects list": ("rejects", "list", ENV),
+    "rejects show": ("rejects", "show", ENV, NOBODY),
+    "rejects retry": ("rejects", "retry", ENV, NOBODY, "--dry-run"),
+    "duplicates list": ("duplicates", "list", ENV),
+    "duplicates show": ("duplicates", "show", ENV, NOBODY, NOBODY),
 }
 # These need no database to do what they do.
-OFFLINE = ("env list", "env show", "env init --force")
+OFFLINE = ("env list", "env show", "env init --force", "backup list", "backup prune")
 # These report nothing, and so have no --json.
 PLAIN: dict[str, tuple[str, ...]] = {
+    "rejects export": ("rejects", "export", ENV, "rejects.json"),
+    "rejects correct": ("rejects", "correct", ENV, NOBODY, "--set", "kwh_value=1", "--dry-run"),
+    "rejects waive": ("rejects", "waive", ENV, NOBODY, "--because", "x", "--dry-run"),
+    "duplicates export": ("duplicates", "export", ENV, "matches.json"),
+    "duplicates keep": ("duplicates", "keep", ENV, NOBODY, NOBODY, "--because", "x", "--dry-run"),
+    "duplicates merge": ("duplicates", "merge", ENV, NOBODY, NOBODY, "--dry-run"),
     "env record": ("env", "record", ENV),
     "env init, there already": ("env", "init", ENV),
     "env init --force": ("env", "init", ENV, "--force"),
@@ -56,6 +80,11 @@ TYPED = {
     **{f"{name} --json": (*words, "--json") for name, words in COMMANDS.items()},
     **PLAIN,
 }
+# The same once more as JSON: in the slow lane.
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow) if name.endswith("--json") else name
+    for name in TYPED
+]
 
 PASSWORD = "planted@pass/word'of$a#database"
 WORD = "planted-word"
@@ -232,7 +261,7 @@ def _forms_of(secret: str) -> set[str]:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("typed", EACH)
 def test_no_secret_is_told(
     place: Place,
     types: Types,
@@ -258,7 +287,7 @@ def test_no_secret_is_told(
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("typed", EACH)
 def test_no_secret_of_the_process_is_told(
     place: Place, types: Types, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:

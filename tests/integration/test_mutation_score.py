@@ -23,6 +23,8 @@ from toolkit.mutation.run import MutationOptions, run_mutation
 from toolkit.mutation.sample import sample
 from toolkit.mutation.score import Outcome, Prover, Score, judge, score
 
+pytestmark = pytest.mark.slow
+
 ACCESS = load_access()
 FINDING = Finding(Section.LINTS, Kind.WEAK, "public.token_events", "made up")
 

@@ -23,7 +23,7 @@ EDITIONS: list[Edition] = [
     (17, StartingPoint.DUAL_WRITE, ALL),
     (15, StartingPoint.DUAL_WRITE, NOTHING),
 ]
-MUTANTS = 25
+MUTANTS = 18
 # PostgreSQL 15 lets nobody but a superuser change these.
 ONLY_ON_16 = "bypassrls"
 

@@ -107,7 +107,7 @@ def reset(yes: Yes = False, dry_run: DryRun = False, port: Port = None) -> None:
 
 @app.command(name="app")
 def app_(
-    name: Annotated[str, typer.Argument(help="The database to make.")],
+    new: Annotated[str, typer.Argument(metavar="NAME", help="The database to make.")],
     rows: Annotated[int, typer.Option(min=0, help="Legacy rows to generate.")] = 2_000,
     users: Annotated[int, typer.Option(min=1, help="Users who share them.")] = 50,
     seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
@@ -119,18 +119,18 @@ def app_(
     """
     spec = Spec(seed=seed, rows=rows, users=users, time_zone=known_zone(time_zone))
     server = _running()
-    if name in databases(server):
+    if new in databases(server):
         raise UsageError(
-            f"the local server has a database {name} already",
+            f"the local server has a database {new} already",
             next_step="name another one, or drop it: meterledger local psql -c 'drop database …'",
         )
-    server.create_database(name)
-    with connect(server.url(name)) as connection:
+    server.create_database(new)
+    with connect(server.url(new)) as connection:
         create_legacy_app(connection, StartingPoint.DUAL_WRITE)
-    with connect(server.admin_url(name)) as connection:
+    with connect(server.admin_url(new)) as connection:
         loaded = load(connection, generate(spec))
-    typer.echo(f"{name}: {loaded.legacy_rows:,} readings of {users:,} users, not rolled out")
-    typer.echo(f"its URL: meterledger local url --database {name}", err=True)
+    typer.echo(f"{new}: {loaded.legacy_rows:,} readings of {users:,} users, not rolled out")
+    typer.echo(f"its URL: meterledger local url --database {new}", err=True)
 
 
 def databases(server: Server) -> set[str]:
