@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: venv node ## migrate a generated dual-write database, and prove the result row for row
@@ -27,8 +27,8 @@ demo: venv node ## migrate a generated dual-write database, and prove the result
 test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for some of them)
 	$(BIN)/pytest -n 2 tests $(ARGS)
 
-.PHONY: test-rollout
-test-rollout: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
+.PHONY: test-operations
+test-operations: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
 	$(BIN)/pytest -n 2 -m slow tests $(ARGS)
 
 CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-files

@@ -25,8 +25,6 @@ from toolkit.operations.rollback import plan_rollback, run_rollback
 from toolkit.rollout import phases, push
 from toolkit.validation.run import validate
 
-pytestmark = pytest.mark.slow
-
 VERSIONS = [phase.version for phase in phases()]
 # A found table keeps its rows in its own columns; ours may stay beside them.
 _OURS = "'{observed_kwh,reading_id,idempotency_key,legacy_token_amount}'::text[]"

@@ -29,8 +29,6 @@ from toolkit.local.temporary import temporary_server
 from toolkit.operations.deploy import DeployReport, holder
 from toolkit.rollout import phases, verify
 
-pytestmark = pytest.mark.slow
-
 PATIENT = replace(QUICK, lock_timeout=60, wait=60)
 VERSIONS = [phase.version for phase in phases()]
 

@@ -221,7 +221,6 @@ from tests.support.backups import Silent
 from toolkit.operations.backup import restore
 from toolkit.operations.backup.listing import sound
 
-pytestmark = pytest.mark.slow
 def hang(connection):
     connection.execute("select pg_advisory_lock(4711)")
     threading.Event().wait()

@@ -318,7 +318,7 @@ def test_a_history_row_without_objects(make_database: MakeDatabase) -> None:
     assert "20261101000500_record_operations.sql was applied, and it lacks" in trouble.text
     assert "table ledger.reviewed_matches, view ledger.open_matches" in trouble.text
     assert not trouble.safe
-    assert trouble.repair.endswith("then: meterledger deploy ENV")
+    assert trouble.repair.endswith("then: meterledger deploy ENV --defer-backfill")
 
     forget = trouble.repair.removeprefix("run: ").partition(";")[0]
     plant(database, forget)
@@ -356,7 +356,7 @@ def test_a_half_applied_phase(make_database: MakeDatabase) -> None:
     )
     (trouble,) = found(database)
     assert "is half applied: it lacks view ledger.open_matches" in trouble.text
-    assert (trouble.safe, trouble.repair) == (False, "meterledger deploy ENV")
+    assert (trouble.safe, trouble.repair) == (False, "meterledger deploy ENV --defer-backfill")
 
     apply(database, [phase for phase in phases() if phase.version >= RECORDS])
     assert diagnosed(database).well
@@ -404,7 +404,7 @@ def test_a_deploy_that_never_ended(database: Database) -> None:
         )
     (trouble,) = found(database)
     assert "that me@here began at" in trouble.text
-    assert trouble.repair == "meterledger deploy ENV"
+    assert trouble.repair == "meterledger deploy ENV --defer-backfill"
 
     with database.connect() as deploying:
         deploying.execute("select pg_advisory_xact_lock(hashtextextended('meterledger.deploy', 0))")

@@ -22,8 +22,6 @@ from toolkit.connection import parse
 from toolkit.operations.deploy.lock import deploy_lock, holder
 from toolkit.rollout import phases, verify
 
-pytestmark = pytest.mark.slow
-
 VERSIONS = [phase.version for phase in phases()]
 
 

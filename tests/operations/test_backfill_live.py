@@ -19,8 +19,6 @@ from tests.support.servers import Databases
 from toolkit.operations.backfill import BackfillOptions, run_backfill
 from toolkit.validation.run import validate
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def database(databases: Callable[[int], Databases], major: int) -> Iterator[Database]:
