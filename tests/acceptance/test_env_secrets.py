@@ -132,6 +132,8 @@ TROUBLES = (
     *("echoing server", "no postgres", "tls refused"),
     *("not encoded", "a blank inside", "key and value", "no url at all"),
 )
+# The others are in the slow lane.
+QUICK = ("right", "wrong password", "echoing server", "not encoded")
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -260,7 +262,10 @@ def _forms_of(secret: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize(
+    "trouble",
+    [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in TROUBLES],
+)
 @pytest.mark.parametrize("typed", EACH)
 def test_no_secret_is_told(
     place: Place,

@@ -78,6 +78,8 @@ lines (aspect, line) as (
 )
 select aspect, md5(string_agg(line, chr(10) order by line collate "C"))
 from lines group by aspect
+
+pytestmark = pytest.mark.slow
 """
 # What a mutant of each kind may change. Of what is planted, any of it.
 ASPECTS = {
