@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a dual-write staging and production to promoted, back, and promoted again, with a writer
 # running all the time; at the end no write is missing. Runs on this machine only, in a folder of
-# its own, in about three minutes:
+# its own, in a minute or two:
 #
 #   . .venv/bin/activate && docs/promotion.sh
 set -euo pipefail
