@@ -18,6 +18,8 @@ from toolkit.mutation.catalog import read_catalog
 from toolkit.mutation.model import Mutant, MutantKind
 from toolkit.mutation.mutants import mutants
 
+pytestmark = pytest.mark.slow
+
 EDITIONS: list[Edition] = [
     (17, StartingPoint.EMPTY, NOTHING),
     (17, StartingPoint.DUAL_WRITE, ALL),
@@ -78,8 +80,6 @@ lines (aspect, line) as (
 )
 select aspect, md5(string_agg(line, chr(10) order by line collate "C"))
 from lines group by aspect
-
-pytestmark = pytest.mark.slow
 """
 # What a mutant of each kind may change. Of what is planted, any of it.
 ASPECTS = {
