@@ -55,6 +55,7 @@ def isolation(
     timeouts. Exit code 0: nothing found. 1: something was, with the statements that show it.
     """
     where = target.find(environment, database_url, database)
+    target.stop_if_elsewhere(where)
     declared = load_access(*(access or ()))
     through = _api(where) if api else None
     with observing() as observer:
