@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,6 +31,12 @@ hypothesis.settings.register_profile(
     "meterledger", deadline=None, derandomize=settings.load().in_ci
 )
 hypothesis.settings.load_profile("meterledger")
+
+
+# Whoever starts the tests in the background makes them deaf to Ctrl-C, and the programs that they
+# start inherit that; a handler here gives those programs the default back.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
