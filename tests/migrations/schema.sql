@@ -82,6 +82,761 @@ $$;
 
 COMMENT ON FUNCTION ledger.apply_time_zone() IS 'After the time zone is set: recomputes the local days of the projection';
 
+CREATE FUNCTION ledger.archive_obstacles(p_users uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(user_id uuid, reading_id uuid, problem text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_archive constant regclass := 'ledger.electricity_readings_archive';
+  v_check record;
+  v_checks text := '';
+begin
+  for v_check in
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression
+    from pg_constraint as c
+    where c.conrelid = v_archive and c.contype = 'c'
+  loop
+    v_checks := v_checks || format(
+      ' union all select r.user_id, r.id, %L from rows_of as r where (%s) is false',
+      'it violates ' || v_check.conname, v_check.expression
+    );
+  end loop;
+  for v_check in
+    select
+      c.relname,
+      coalesce(pg_get_expr(i.indpred, i.indrelid), 'true') as predicate,
+      string_agg(pg_get_indexdef(i.indexrelid, s.n, false), ', ' order by s.n) as keys
+    from pg_index as i
+    inner join pg_class as c on c.oid = i.indexrelid
+    cross join lateral generate_series(1, i.indnkeyatts) as s (n)
+    where i.indrelid = v_archive and i.indisunique and not i.indisprimary
+    group by c.relname, i.indpred, i.indrelid
+  loop
+    -- The oldest row of a key may stay.
+    v_checks := v_checks || format(
+      ' union all select x.user_id, x.id, %L from (select r.user_id, r.id, row_number() over '
+      '(partition by %s order by r.created_at, r.id) as nth from rows_of as r where %s) as x '
+      'where x.nth > 1',
+      'it repeats a key of ' || v_check.relname, v_check.keys, v_check.predicate
+    );
+  end loop;
+  return query execute
+    $sql$
+      with rows_of as materialized (
+        select * from public.electricity_readings as v
+        where $1 is null or v.user_id = any ($1)
+      )
+      select r.user_id, r.id, 'the table''s numbers cannot hold it'
+      from rows_of as r
+      where 'NaN' in (r.kwh_value, r.token_amount, r.token_cost)
+      union all
+      select r.user_id, r.id, 'another user''s row has its id'
+      from rows_of as r
+      where exists (
+        select from ledger.electricity_readings_archive as a
+        where a.id = r.id and a.user_id <> r.user_id
+      ) or (
+        not exists (select from ledger.electricity_readings_archive as a where a.id = r.id)
+        and exists (
+          select from public.electricity_readings as o where o.id = r.id and o.user_id < r.user_id
+        )
+      )
+    $sql$ || v_checks
+  using p_users;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.archive_obstacles(p_users uuid[]) IS 'Readings of the given users, or of everybody, that the archived table could not take back, and why';
+
+CREATE FUNCTION ledger.check_owner(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_key text;
+begin
+  if exists (select from public.user_profiles as p where p.id = p_user_id) then
+    return;
+  end if;
+  select c.conname into v_key
+  from pg_constraint as c
+  where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'f';
+  raise exception 'insert or update on table "electricity_readings" violates foreign key constraint "%"', v_key
+    using errcode = 'foreign_key_violation', schema = 'public', table = 'electricity_readings',
+      constraint = v_key,
+      detail = format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.check_owner(p_user_id uuid) IS 'Raises what the archived table would raise for a user without a profile';
+
+CREATE FUNCTION ledger.check_reading(p_row jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_archive constant regclass := 'ledger.electricity_readings_archive';
+  v_failing text;
+  v_column text;
+  v_check record;
+  v_fails boolean;
+begin
+  select
+    'Failing row contains ('
+      || string_agg(coalesce(left(p_row ->> a.attname, 64), 'null'), ', ' order by a.attnum) || ').',
+    min(a.attname) filter (where a.attnotnull and p_row ->> a.attname is null)
+  into v_failing, v_column
+  from pg_attribute as a
+  where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
+  if v_column is not null then
+    raise exception 'null value in column "%" of relation "electricity_readings" violates not-null constraint', v_column
+      using errcode = 'not_null_violation', schema = 'public', table = 'electricity_readings',
+        column = v_column, detail = v_failing;
+  end if;
+
+  for v_check in
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression
+    from pg_constraint as c
+    where c.conrelid = v_archive and c.contype = 'c'
+    order by c.conname
+  loop
+    execute format(
+      'select (%s) is false '
+      'from jsonb_populate_record(null::ledger.electricity_readings_archive, $1)',
+      v_check.expression
+    )
+    into v_fails
+    using p_row;
+    if v_fails then
+      raise exception 'new row for relation "electricity_readings" violates check constraint "%"', v_check.conname
+        using errcode = 'check_violation', schema = 'public', table = 'electricity_readings',
+          constraint = v_check.conname, detail = v_failing;
+    end if;
+  end loop;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.check_reading(p_row jsonb) IS 'Raises what the archived table would raise for this row: not null and check, under its constraints'' own names';
+
+CREATE FUNCTION ledger.check_reading_rights() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if row_security_active('ledger.readings') and new.user_id is distinct from auth.uid() then
+    raise exception 'new row violates row-level security policy for table "electricity_readings"'
+      using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.check_reading_rights() IS 'Before a write through the view: a user writes own rows only, as the table''s policies said';
+
+CREATE FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_index record;
+  v_key text;
+begin
+  for v_index in
+    select
+      c.relname,
+      pg_get_expr(i.indpred, i.indrelid) as predicate,
+      string_agg(k.expression, ', ' order by k.n) as keys
+    from pg_index as i
+    inner join pg_class as c on c.oid = i.indexrelid
+    cross join lateral (
+      select s.n, pg_get_indexdef(i.indexrelid, s.n, false) as expression
+      from generate_series(1, i.indnkeyatts) as s (n)
+    ) as k
+    where i.indrelid = 'ledger.electricity_readings_archive'::regclass
+      and i.indisunique and not i.indisprimary
+    group by c.relname, i.indpred, i.indrelid
+  loop
+    -- Both sides as rows of the archived table, so that its expressions read as they do there.
+    execute format(
+      $sql$
+        select mine.key
+        from (
+          select row(%1$s) as fields, concat_ws(', ', %1$s) as key
+          from jsonb_populate_record(null::ledger.electricity_readings_archive, $1)
+          where %2$s
+        ) as mine
+        inner join (
+          select row(%1$s) as fields
+          from public.electricity_readings
+          where user_id = $2 and id is distinct from $3 and (%2$s)
+        ) as others on others.fields = mine.fields
+        limit 1
+      $sql$,
+      v_index.keys, coalesce(v_index.predicate, 'true')
+    )
+    into v_key
+    using p_row, (p_row ->> 'user_id')::uuid, p_self;
+    if v_key is not null then
+      raise exception 'duplicate key value violates unique constraint "%"', v_index.relname
+        using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
+          constraint = v_index.relname,
+          detail = format('Key (%s)=(%s) already exists.', v_index.keys, v_key);
+    end if;
+  end loop;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) IS 'Raises what a unique index of the archived table would raise for this row of its user, the row p_self apart';
+
+CREATE FUNCTION ledger.contract() RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_rows bigint;
+begin
+  if not ledger.is_cut_over() then
+    raise exception 'meterledger: electricity_readings is the table that the app reads: nothing may go'
+      using errcode = 'ML212', detail = 'Next: cut over first, and wait out the grace period.';
+  end if;
+  -- The empty table stays: its constraints give old clients' errors their names.
+  lock table ledger.electricity_readings_archive in access exclusive mode;
+  select count(*) into v_rows from ledger.electricity_readings_archive;
+  alter table ledger.electricity_readings_archive
+    disable trigger electricity_readings_refuse_truncate;
+  truncate table ledger.electricity_readings_archive;
+  alter table ledger.electricity_readings_archive
+    enable trigger electricity_readings_refuse_truncate;
+  delete from ledger.cutback_marks;
+  update ledger.cutovers as c
+  set contracted_at = clock_timestamp(), contracted_by = session_user
+  where c.cut_back_at is null and c.contracted_at is null;
+  return jsonb_build_object('rows', v_rows);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.contract() IS 'Empties the archived table, for good; its shape stays, since old clients'' errors carry its constraints'' names';
+
+CREATE FUNCTION ledger.create_readings_view() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_archive constant regclass := 'ledger.electricity_readings_archive';
+  v_columns text;
+  v_default record;
+begin
+  select string_agg(
+    case
+      when a.atttypid = 'numeric'::regtype and a.atttypmod <> -1
+      then format(
+        'case when abs(r.%1$I) >= 1e%2$s - 5e-%3$s then ''NaN''::%4$s else r.%1$I::%4$s end as %1$I',
+        a.attname,
+        ((a.atttypmod - 4) >> 16) - ((a.atttypmod - 4) & 2047),
+        ((a.atttypmod - 4) & 2047) + 1,
+        format_type(a.atttypid, a.atttypmod)
+      )
+      when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
+      else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
+    end,
+    ', ' order by a.attnum
+  )
+  into v_columns
+  from pg_attribute as a
+  inner join pg_attribute as p
+    on p.attrelid = 'ledger.readings'::regclass and p.attname = a.attname
+  where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
+  execute format(
+    'create view public.electricity_readings with (security_invoker = true) as '
+    'select %s from ledger.readings as r',
+    v_columns
+  );
+  comment on view public.electricity_readings is
+    'The readings under their old name, for old clients: a view that writes events';
+  for v_default in
+    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
+    from pg_attrdef as d
+    inner join pg_attribute as a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = v_archive
+  loop
+    execute format(
+      'alter view public.electricity_readings alter column %I set default %s',
+      v_default.attname, v_default.expression
+    );
+  end loop;
+
+  create trigger electricity_readings_check_rights
+  instead of insert or update on public.electricity_readings
+  for each row execute function ledger.check_reading_rights();
+  create trigger electricity_readings_insert
+  instead of insert on public.electricity_readings
+  for each row execute function ledger.insert_reading();
+  create trigger electricity_readings_update
+  instead of update on public.electricity_readings
+  for each row execute function ledger.update_reading();
+  create trigger electricity_readings_delete
+  instead of delete on public.electricity_readings
+  for each row execute function ledger.delete_reading();
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.create_readings_view() IS 'Puts the view electricity_readings where the archived table was, with its types and defaults';
+
+CREATE FUNCTION ledger.cut_back(p_set_aside bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_views jsonb;
+  v_users bigint;
+  v_troubled uuid[];
+  v_set_aside bigint;
+  v_list text;
+begin
+  if not ledger.is_cut_over() then
+    raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
+      using errcode = 'ML211', detail = 'Next: nothing.';
+  end if;
+  drop function if exists public.electricity_readings(public.user_profiles);
+  drop function if exists public.user_profiles(public.electricity_readings);
+  v_views := ledger.dependent_views('public.electricity_readings');
+  -- Writers through the view are waited for, and new ones wait: a rename locks the view itself,
+  -- where lock table would lock the projection under it too.
+  alter view public.electricity_readings rename to electricity_readings_leaving;
+  alter view public.electricity_readings_leaving rename to electricity_readings;
+  v_users := ledger.prepare_cutback(null);
+
+  select array_agg(m.user_id) into v_troubled
+  from ledger.cutback_marks as m
+  where m.obstacles > 0;
+  select
+    count(distinct (o.user_id, o.reading_id)),
+    string_agg(o.problem || ': ' || o.reading_id, '; ') filter (where o.nth <= 10)
+  into v_set_aside, v_list
+  from (
+    select a.*, row_number() over (order by a.user_id, a.reading_id) as nth
+    from ledger.archive_obstacles(coalesce(v_troubled, '{}')) as a
+  ) as o;
+  if v_set_aside <> p_set_aside then
+    raise exception 'meterledger: the table cannot take % readings back: %', v_set_aside, v_list
+      using errcode = 'ML211',
+        detail = 'Next: correct them through their app, or let them be set aside, by their number.';
+  end if;
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select
+    o.user_id, 'reading', 'the table could not take it back: ' || string_agg(o.problem, ', '),
+    (
+      select to_jsonb(r) from ledger.readings as r
+      where r.user_id = o.user_id and r.id = o.reading_id
+    )
+  from ledger.archive_obstacles(coalesce(v_troubled, '{}')) as o
+  group by o.user_id, o.reading_id;
+
+  alter view public.electricity_readings rename to electricity_readings_leaving;
+  alter table ledger.electricity_readings_archive set schema public;
+  alter table public.electricity_readings_archive rename to electricity_readings;
+  perform ledger.repoint_views(v_views);
+  drop view public.electricity_readings_leaving;
+  alter table public.electricity_readings
+    enable trigger electricity_readings_sync_inserts,
+    enable trigger electricity_readings_sync_updates,
+    enable trigger electricity_readings_sync_deletes;
+  perform ledger.give_grants('public.electricity_readings', c.table_grants)
+  from ledger.cutovers as c
+  where c.cut_back_at is null;
+  update ledger.cutovers as c
+  set cut_back_at = clock_timestamp(), cut_back_by = session_user, set_aside = v_set_aside
+  where c.cut_back_at is null;
+  delete from ledger.cutback_marks;
+  notify pgrst, 'reload schema';
+  return jsonb_build_object('users_merged', v_users, 'set_aside', v_set_aside);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.cut_back(p_set_aside bigint) IS 'Makes electricity_readings the table again with every write in it; refuses (ML211) unless told the number of readings that the table cannot take back';
+
+CREATE FUNCTION ledger.cut_over(p_acknowledged text[] DEFAULT '{}'::text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_views jsonb;
+  v_grants jsonb;
+  v_cutover_id bigint;
+begin
+  -- What takes a scan is asked before the lock; the sync lets nothing become pending meanwhile.
+  perform ledger.require_cutover(
+    (select jsonb_agg(to_jsonb(f)) from ledger.cutover_findings() as f), p_acknowledged
+  );
+  lock table public.electricity_readings in access exclusive mode;
+  perform ledger.require_cutover(
+    (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
+  );
+
+  v_views := ledger.dependent_views('public.electricity_readings');
+  v_grants := ledger.relation_grants('public.electricity_readings');
+  insert into ledger.cutovers (acknowledged, table_grants)
+  values (p_acknowledged, v_grants)
+  returning cutover_id into v_cutover_id;
+
+  -- Grants that no policy gave a row to would open something on a view: they stay with the table.
+  select coalesce(jsonb_agg(g.value), '[]') into v_grants
+  from jsonb_array_elements(v_grants) as g
+  where g.value ->> 'privilege' in ('select', 'insert', 'update', 'delete')
+    and (
+      exists (
+        select from pg_roles as o
+        where quote_ident(o.rolname) = g.value ->> 'grantee' and o.rolbypassrls
+      )
+      or exists (
+        select from pg_policies as p
+        where p.schemaname = 'public' and p.tablename = 'electricity_readings'
+          and p.permissive = 'PERMISSIVE' and p.cmd in (upper(g.value ->> 'privilege'), 'ALL')
+          and (p.roles::text[] && array['public', g.value ->> 'grantee']
+            or g.value ->> 'grantee' = 'public')
+      )
+    );
+  perform ledger.take_grants('public.electricity_readings');
+  alter table public.electricity_readings
+    disable trigger electricity_readings_sync_inserts,
+    disable trigger electricity_readings_sync_updates,
+    disable trigger electricity_readings_sync_deletes;
+  alter table public.electricity_readings rename to electricity_readings_archive;
+  alter table public.electricity_readings_archive set schema ledger;
+  delete from ledger.cutback_marks;
+  perform ledger.create_readings_view();
+  perform ledger.take_grants('public.electricity_readings'); -- what default privileges gave
+  perform ledger.give_grants('public.electricity_readings', v_grants);
+  perform ledger.repoint_views(v_views);
+
+  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  create function public.user_profiles(public.electricity_readings)
+  returns setof public.user_profiles
+  rows 1
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+  comment on function public.user_profiles(public.electricity_readings) is
+    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+  revoke all on function
+  public.electricity_readings(public.user_profiles),
+  public.user_profiles(public.electricity_readings)
+  from public, anon, authenticated, service_role;
+  grant execute on function
+  public.electricity_readings(public.user_profiles),
+  public.user_profiles(public.electricity_readings)
+  to authenticated, service_role;
+  notify pgrst, 'reload schema';
+  return jsonb_build_object('cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views));
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.cut_over(p_acknowledged text[]) IS 'Turns electricity_readings into a view over the projection and archives the table; refuses (ML210) with the list of what stands in the way or was not acknowledged';
+
+CREATE FUNCTION ledger.cutover_findings() RETURNS TABLE(topic text, verdict text, subject text, finding text, next_step text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select o.* from ledger.cutover_obstacles() as o
+  union all
+  select
+    'data', 'refuse', 'rejects', format('%s rejected readings wait for a decision', count(*)),
+    'meterledger rejects: correct or waive each'
+  from ledger.migration_rejects as x
+  where x.waived_at is null and not ledger.is_cut_over()
+  having count(*) > 0
+  union all
+  select
+    'data', 'refuse', 'pending', format('%s readings are not migrated yet', count(*)),
+    'meterledger backfill'
+  from ledger.pending_readings as p
+  where not ledger.is_cut_over()
+  having count(*) > 0
+  union all
+  select
+    'data', 'refuse', 'time zone', 'the app''s time zone is not confirmed',
+    'update ledger.settings set time_zone = …'
+  from ledger.settings as s
+  where s.time_zone is null
+  union all
+  select
+    'data', 'note', 'voided readings',
+    format('%s readings that the table shows were voided by new clients, and go from sight',
+      count(*)),
+    'meterledger validate lists them'
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where e.is_voided and not l.superseded and not ledger.is_cut_over()
+  having count(*) > 0
+  union all
+  select
+    'data', 'note', 'new events',
+    format('%s events that only new clients see appear to old ones', count(*)),
+    'meterledger validate lists them'
+  from public.token_events as e
+  where not e.is_voided and e.event_type <> 'VOID' and not ledger.is_cut_over()
+    and not exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
+        and l.event_id = e.id
+    )
+  having count(*) > 0;
+$$;
+
+COMMENT ON FUNCTION ledger.cutover_findings() IS 'What stands in the way of a cutover, what it moves and what its operator must know, the data included';
+
+CREATE FUNCTION ledger.cutover_obstacles() RETURNS TABLE(topic text, verdict text, subject text, finding text, next_step text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with
+  legacy as (
+    select c.oid, c.relkind, c.relrowsecurity
+    from pg_class as c
+    where c.oid = to_regclass('public.electricity_readings')
+  ),
+  own_rows as (
+    select p.policyname, p.cmd, p.permissive, p.roles,
+      coalesce(regexp_replace(lower(p.qual), '[()\s]|::uuid', '', 'g'), 'user_id=auth.uid')
+        in (
+          'auth.uid=user_id', 'user_id=auth.uid', 'selectauth.uidasuid=user_id',
+          'user_id=selectauth.uidasuid'
+        )
+      and coalesce(regexp_replace(lower(p.with_check), '[()\s]|::uuid', '', 'g'), 'user_id=auth.uid')
+        in (
+          'auth.uid=user_id', 'user_id=auth.uid', 'selectauth.uidasuid=user_id',
+          'user_id=selectauth.uidasuid'
+        )
+      and p.permissive = 'PERMISSIVE' as holds
+    from pg_policies as p
+    where p.schemaname = 'public' and p.tablename = 'electricity_readings'
+  )
+  select
+    'state', 'refuse', 'electricity_readings', 'it is a view already: the cutover is done',
+    'nothing; meterledger cutback leads back'
+  from legacy as l where l.relkind = 'v'
+  union all
+  select
+    'state', 'refuse', 'electricity_readings', 'there is no such table', 'deploy the phases first'
+  where not exists (select from legacy)
+  union all
+  select
+    'owner', 'refuse', 'electricity_readings',
+    format('the table belongs to %s, and you are %s', pg_get_userbyid(c.relowner), current_user),
+    'connect as the owner, or alter table public.electricity_readings owner to …'
+  from legacy as l
+  inner join pg_class as c on c.oid = l.oid
+  where l.relkind <> 'v' and c.relowner <> (
+    select o.oid from pg_roles as o where o.rolname = current_user
+  )
+  union all
+  select
+    'columns', 'refuse', format('column %s', a.attname),
+    format('the events have no place for the table''s column %s', a.attname),
+    'move it to a table of its own, keyed by (user_id, id), then drop it'
+  from legacy as l
+  inner join pg_attribute as a on a.attrelid = l.oid and a.attnum > 0 and not a.attisdropped
+  where l.relkind <> 'v' and a.attname not in (
+    'id', 'user_id', 'date', 'kwh_value', 'token_amount', 'token_cost', 'notes',
+    'meter_photo_url', 'created_at'
+  )
+  union all
+  select
+    'isolation', 'refuse', 'electricity_readings', 'row level security is off on the table',
+    'alter table public.electricity_readings enable row level security; see meterledger isolation'
+  from legacy as l where l.relkind <> 'v' and not l.relrowsecurity
+  union all
+  select
+    'policies', 'acknowledge', format('policy "%s"', o.policyname),
+    format('policy "%s" says something else than own rows; through the view each user reaches '
+      'own rows, and nothing else', o.policyname),
+    'see whether a client needs what it gives'
+  from own_rows as o where not o.holds
+  union all
+  select
+    'policies', 'acknowledge', format('no policy for %s', x.cmd),
+    format('no policy lets a user %s: a %s that found no row is refused through the view',
+      lower(x.cmd), lower(x.cmd)),
+    'nothing, where no client tries'
+  from unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as x (cmd)
+  inner join legacy as l on l.relkind <> 'v'
+  where not exists (
+    select from own_rows as o where o.cmd in (x.cmd, 'ALL') and o.permissive = 'PERMISSIVE'
+  )
+  union all
+  select
+    'triggers', 'refuse', format('trigger %s', t.tgname),
+    format('trigger %s calls %s, and the view would not fire it', t.tgname, t.tgfoid::regprocedure),
+    'move what it does to token_events, then drop it'
+  from legacy as l
+  inner join pg_trigger as t on t.tgrelid = l.oid and not t.tgisinternal
+  inner join pg_proc as p on p.oid = t.tgfoid
+  where l.relkind <> 'v' and p.pronamespace <> 'ledger'::regnamespace
+  union all
+  select
+    'rules', 'refuse', format('rule %s', r.rulename), 'a view cannot carry the table''s rule',
+    'drop it'
+  from legacy as l
+  inner join pg_rewrite as r on r.ev_class = l.oid
+  where l.relkind <> 'v'
+  union all
+  select
+    'partitions', 'refuse', i.inhrelid::regclass::text, 'the table has or is a child of another',
+    'detach it'
+  from legacy as l
+  inner join pg_inherits as i on l.oid in (i.inhrelid, i.inhparent)
+  union all
+  select
+    'keys', 'refuse', format('foreign key %s of %s', f.conname, f.conrelid::regclass),
+    'a foreign key cannot point at a view',
+    'point it at token_events (user_id, id), or drop it'
+  from legacy as l
+  inner join pg_constraint as f on f.contype = 'f' and f.confrelid = l.oid
+  union all
+  select
+    'keys', 'refuse', format('foreign key %s', f.conname),
+    'the view knows only the key from user_id to user_profiles', 'drop it'
+  from legacy as l
+  inner join pg_constraint as f on f.contype = 'f' and f.conrelid = l.oid
+  where f.confrelid <> 'public.user_profiles'::regclass
+  union all
+  select
+    'keys', 'refuse', format('constraint %s', f.conname), 'a view cannot hold an exclusion',
+    'drop it'
+  from legacy as l
+  inner join pg_constraint as f on f.contype = 'x' and f.conrelid = l.oid
+  union all
+  select
+    'keys', 'refuse', format('index %s', i.indexrelid::regclass),
+    'it is unique across users, which the view cannot hold', 'add user_id to it, or drop it'
+  from legacy as l
+  inner join pg_index as i on i.indrelid = l.oid and i.indisunique and not i.indisprimary
+  where not exists (
+    select from pg_attribute as a
+    where a.attrelid = l.oid and a.attname = 'user_id' and a.attnum = any (i.indkey::int2[])
+  )
+  union all
+  select
+    'views', 'move', v.name, 'the view reads electricity_readings; it is pointed at its successor',
+    'nothing'
+  from legacy as l
+  cross join lateral jsonb_to_recordset(ledger.dependent_views(l.oid)) as v (name text)
+  where l.relkind <> 'v'
+  union all
+  select
+    'views', 'refuse', c.oid::regclass::text,
+    'the materialized view reads the table, and would stay with its archive',
+    'drop it, and create it again after the cutover'
+  from legacy as l
+  inner join pg_depend as d
+    on d.refobjid = l.oid and d.refclassid = 'pg_class'::regclass
+      and d.classid = 'pg_rewrite'::regclass
+  inner join pg_rewrite as r on r.oid = d.objid
+  inner join pg_class as c on c.oid = r.ev_class and c.relkind = 'm'
+  group by c.oid
+  union all
+  select
+    'policies', 'refuse', format('policy "%s" of %s', y.polname, y.polrelid::regclass),
+    'the policy reads the table, and would stay with its archive',
+    'drop it, and create it again after the cutover'
+  from legacy as l
+  inner join pg_depend as d
+    on d.refobjid = l.oid and d.refclassid = 'pg_class'::regclass
+      and d.classid = 'pg_policy'::regclass
+  inner join pg_policy as y on y.oid = d.objid and y.polrelid <> l.oid
+  group by y.polname, y.polrelid
+  union all
+  select
+    'functions', 'refuse', f.oid::regprocedure::text,
+    'the function takes, returns or reads the table itself, and would stay with its archive',
+    'drop it, and create it again after the cutover'
+  from legacy as l
+  inner join pg_class as c on c.oid = l.oid
+  inner join pg_depend as d
+    on d.classid = 'pg_proc'::regclass
+      and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
+        or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
+  inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
+  where l.relkind <> 'v'
+  group by f.oid
+  union all
+  select
+    'functions', 'acknowledge', f.oid::regprocedure::text,
+    'the function names electricity_readings, and will meet the view',
+    'see that it uses no on conflict, no for update, no truncate'
+  from legacy as l
+  inner join pg_proc as f
+    on f.prosrc ~ '\melectricity_readings\M'
+      and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
+  where l.relkind <> 'v'
+  union all
+  select
+    'realtime', 'acknowledge', format('publication %s', t.pubname),
+    'a view is never published: subscribers hear nothing more of electricity_readings',
+    'let them follow token_events'
+  from legacy as l
+  inner join pg_publication_tables as t
+    on l.relkind <> 'v' and t.schemaname = 'public' and t.tablename = 'electricity_readings'
+  union all
+  select
+    'upserts', 'acknowledge', 'on conflict, PUT',
+    'on a view, insert … on conflict (id) fails with 42P10 and PUT with 405',
+    'let clients insert or patch: see docs/clients.md'
+  from legacy as l where l.relkind <> 'v';
+$$;
+
+COMMENT ON FUNCTION ledger.cutover_obstacles() IS 'What the catalog says of a cutover: verdict refuse, acknowledge (by its topic), or move';
+
+CREATE FUNCTION ledger.delete_reading() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform ledger.take_turns(array[old.user_id]);
+  if ledger.remove_reading(old.user_id, old.id, 'reading deleted') is null then
+    return null;
+  end if;
+  return old;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.delete_reading() IS 'Instead of a delete from the view electricity_readings: voids the event';
+
+CREATE FUNCTION ledger.dependent_views(p_relation regclass) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(v) order by v.name), '[]')
+  from (
+    select
+      c.oid::regclass::text as name,
+      ' with (' || array_to_string(c.reloptions, ', ') || ')' as options,
+      pg_get_viewdef(c.oid) as definition
+    from pg_class as c
+    where c.relkind = 'v' and c.relnamespace <> 'ledger'::regnamespace
+      and exists (
+        select from pg_depend as d
+        inner join pg_rewrite as r on r.oid = d.objid and r.ev_class = c.oid
+        where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+          and d.refobjid = dependent_views.p_relation and c.oid <> dependent_views.p_relation
+      )
+  ) as v;
+$$;
+
+COMMENT ON FUNCTION ledger.dependent_views(p_relation regclass) IS 'The app''s views that read a relation: an array of {name, options, definition}';
+
 CREATE FUNCTION ledger.erase_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -143,6 +898,29 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.finish_migration(p_run_id bigint) IS 'Proves that the books balance and that the view gives every row back (else ML004), closes the run';
+
+CREATE FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_grant record;
+begin
+  for v_grant in
+    select g.*
+    from jsonb_to_recordset(p_grants)
+      as g (grantee text, privilege text, columns text, grantable boolean)
+  loop
+    execute format(
+      'grant %s%s on table %s to %s%s',
+      v_grant.privilege, ' (' || v_grant.columns || ')', p_relation, v_grant.grantee,
+      case when v_grant.grantable then ' with grant option' end
+    );
+  end loop;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) IS 'Grants on a relation what relation_grants() listed';
 
 CREATE FUNCTION ledger.guard_batch_update() RETURNS trigger
     LANGUAGE plpgsql
@@ -241,6 +1019,93 @@ $$;
 
 COMMENT ON FUNCTION ledger.in_maintenance() IS 'True inside a transaction of the migration that may amend or delete events';
 
+CREATE FUNCTION ledger.insert_reading() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_preference constant text := coalesce(
+    nullif(current_setting('request.headers', true), '')::jsonb ->> 'prefer', ''
+  );
+  v_reading ledger.readings;
+  v_event public.token_events;
+  v_day date;
+  v_half_id uuid;
+begin
+  perform ledger.check_reading(to_jsonb(new));
+  select
+    new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
+    new.meter_photo_url, new.created_at
+  into v_reading;
+  v_event := ledger.reading_as_event(v_reading);
+  v_day := (v_event.event_date at time zone ledger.time_zone())::date;
+  perform ledger.take_turns(array[new.user_id]);
+
+  -- A dual-writing client's first half: the same fact, of the last hour, that stands for no reading
+  -- yet; the one under the reading's own id before others.
+  select e.id into v_half_id
+  from public.token_events as e
+  where e.user_id = new.user_id and not e.is_voided and e.event_type <> 'VOID'
+    and e.event_date >= v_day::timestamp at time zone ledger.time_zone()
+    and e.event_date < (v_day + 1)::timestamp at time zone ledger.time_zone()
+    and e.event_type = v_event.event_type and e.kwh_amount = v_event.kwh_amount
+    and e.created_at > now() - interval '1 hour' and e.idempotency_key is null
+    and not exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
+        and l.event_id = e.id
+    )
+  order by e.id <> new.id, e.event_date, e.created_at, e.id
+  limit 1;
+
+  if exists (
+    select from public.token_events as e
+    where e.user_id = new.user_id and coalesce(e.reading_id, e.id) = new.id
+      and not e.is_voided and e.event_type <> 'VOID' and e.id is distinct from v_half_id
+  ) then
+    if v_preference like '%resolution=ignore-duplicates%' then
+      return null;
+    end if;
+    if v_preference like '%resolution=merge-duplicates%' then
+      raise exception 'reading % is there already, and an upsert cannot change it', new.id
+        using errcode = 'ML202', schema = 'public', table = 'electricity_readings',
+          hint = 'Send a PATCH with a filter on id instead; upserts are for new readings only.';
+    end if;
+    perform ledger.refuse_taken_id(new.id);
+  end if;
+  perform ledger.check_unique_reading(to_jsonb(new), new.id);
+  perform ledger.check_owner(new.user_id);
+
+  if exists (
+    select from public.token_events as e where e.user_id = new.user_id and e.id = new.id
+  ) then
+    v_event.id := gen_random_uuid();
+    v_event.reading_id := new.id;
+  end if;
+  if v_half_id is not null then
+    insert into ledger."merges" (user_id, event_id, reading_id, survivor_id)
+    values (new.user_id, v_half_id, new.id, v_event.id);
+  end if;
+  perform ledger.record_reading(v_event, v_half_id, 'merged into ' || new.id);
+  new.created_at := v_event.created_at;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.insert_reading() IS 'Instead of an insert into the view electricity_readings: records the event';
+
+CREATE FUNCTION ledger.is_cut_over() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.electricity_readings') and c.relkind = 'v'
+  );
+$$;
+
+COMMENT ON FUNCTION ledger.is_cut_over() IS 'True while electricity_readings is a view over the projection';
+
 CREATE FUNCTION ledger.keep_time_zone() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -256,6 +1121,156 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.keep_time_zone() IS 'Refuses (ML002) to change the time zone while migrated events exist';
+
+CREATE FUNCTION ledger.merge_into_archive(p_users uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_set_aside uuid[];
+  v_removed bigint;
+  v_written bigint;
+begin
+  select array_agg(distinct o.reading_id) into v_set_aside
+  from ledger.archive_obstacles(p_users) as o;
+
+  -- What differs goes first and comes back whole, so that no key is ever held twice in between.
+  -- Rejected rows, which no event stands for, stay.
+  delete from ledger.electricity_readings_archive as a
+  where a.user_id = any (p_users)
+    and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
+    and not exists (
+      select from public.electricity_readings as v
+      where v.user_id = a.user_id and v.id = a.id and v.id <> all (coalesce(v_set_aside, '{}'))
+        and (v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes, v.meter_photo_url)
+          is not distinct from
+          (a.date, a.kwh_value, a.token_amount, a.token_cost, a.notes, a.meter_photo_url)
+        and (a.created_at is null or v.created_at = a.created_at)
+    );
+  get diagnostics v_removed = row_count;
+  insert into ledger.electricity_readings_archive (
+    id, user_id, date, kwh_value, token_amount, token_cost, notes, meter_photo_url, created_at
+  )
+  select
+    v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
+    v.meter_photo_url, v.created_at
+  from public.electricity_readings as v
+  where v.user_id = any (p_users) and v.id <> all (coalesce(v_set_aside, '{}'))
+    and not exists (
+      select from ledger.electricity_readings_archive as a
+      where a.user_id = v.user_id and a.id = v.id
+    );
+  get diagnostics v_written = row_count;
+
+  -- The list follows: one entry a row of the table, for the event that stands for it now.
+  update ledger.migrated_readings as l
+  set superseded = true
+  where l.user_id = any (p_users) and not l.superseded
+    and not exists (
+      select from ledger.electricity_readings_archive as a
+      inner join public.token_events as e
+        on e.user_id = a.user_id and coalesce(e.reading_id, e.id) = a.id
+          and not e.is_voided and e.event_type <> 'VOID'
+      where a.user_id = l.user_id and a.id = l.reading_id and e.id = l.event_id
+    );
+  insert into ledger.migrated_readings as l (user_id, reading_id, event_id, completed, copied)
+  select a.user_id, a.id, e.id, true, true
+  from ledger.electricity_readings_archive as a
+  inner join public.token_events as e
+    on e.user_id = a.user_id and coalesce(e.reading_id, e.id) = a.id
+      and not e.is_voided and e.event_type <> 'VOID'
+  where a.user_id = any (p_users)
+    and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
+  on conflict (user_id, reading_id, event_id) do update
+  set superseded = false where l.superseded;
+  return jsonb_build_object(
+    'removed', v_removed, 'written', v_written, 'set_aside', coalesce(cardinality(v_set_aside), 0)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.merge_into_archive(p_users uuid[]) IS 'Makes the archived table hold what the view shows of the given users, but for the rows that it cannot take; counts as jsonb';
+
+CREATE FUNCTION ledger.merge_second_halves() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+  -- What stands for a reading itself says so; what carries a key of its own is no half of anything.
+  if not exists (
+    select from new_rows as n
+    where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
+      and n.idempotency_key is null
+      and (n.metadata is null or not n.metadata ? 'migrated_from')
+  ) then
+    return null;
+  end if;
+
+  with
+  halves as materialized (
+    select
+      n.user_id, n.id, n.event_type, n.kwh_amount, d.local_day,
+      d.local_day::timestamp at time zone (select ledger.time_zone()) as day_begins,
+      (d.local_day + 1)::timestamp at time zone (select ledger.time_zone()) as day_ends,
+      row_number() over (
+        partition by n.user_id, n.event_type, n.kwh_amount, d.local_day
+        order by n.event_date, n.created_at, n.id
+      ) as nth
+    from new_rows as n
+    cross join lateral (
+      select (n.event_date at time zone (select ledger.time_zone()))::date as local_day
+    ) as d
+    where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
+      and n.idempotency_key is null
+      and (n.metadata is null or not n.metadata ? 'migrated_from')
+  ),
+  -- Readings of the last hour that state such a fact and have not met their second half yet.
+  first_halves as materialized (
+    select
+      f.user_id, f.event_type, f.kwh_amount, f.local_day, e.id, l.reading_id,
+      row_number() over (
+        partition by f.user_id, f.event_type, f.kwh_amount, f.local_day
+        order by e.event_date, e.created_at, e.id
+      ) as nth
+    from (
+      select distinct
+        h.user_id, h.event_type, h.kwh_amount, h.local_day, h.day_begins, h.day_ends
+      from halves as h
+    ) as f
+    inner join public.token_events as e
+      on e.user_id = f.user_id and e.event_date >= f.day_begins and e.event_date < f.day_ends
+    inner join ledger.migrated_readings as l
+      on l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
+        and l.event_id = e.id and not l.superseded and not l.completed
+    where not e.is_voided and e.event_type <> 'VOID' -- as the index says it
+      and e.event_type = f.event_type and e.kwh_amount = f.kwh_amount
+      and e.created_at > now() - interval '1 hour'
+      and not exists (
+        select from ledger."merges" as g
+        where g.user_id = e.user_id and g.survivor_id = e.id
+      )
+  ),
+  merged as (
+    insert into ledger."merges" (user_id, event_id, reading_id, survivor_id)
+    select h.user_id, h.id, f.reading_id, f.id
+    from halves as h
+    inner join first_halves as f
+      on f.user_id = h.user_id and f.event_type = h.event_type and f.kwh_amount = h.kwh_amount
+        and f.local_day = h.local_day and f.nth = h.nth
+    returning user_id, event_id, reading_id
+  )
+  update public.token_events as e
+  set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || m.reading_id
+  from merged as m
+  where e.user_id = m.user_id and e.id = m.event_id;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.merge_second_halves() IS 'After an insert into token_events: an event that states the fact of a reading of the last hour is its second half, and is merged with it, one to one';
 
 CREATE FUNCTION ledger.migrate_data(p_batch_rows integer DEFAULT 50000) RETURNS jsonb
     LANGUAGE plpgsql
@@ -555,7 +1570,9 @@ CREATE FUNCTION ledger.migration_differences() RETURNS TABLE(user_id uuid, readi
     AS $$
   with
   live as (
-    select l.user_id, l.reading_id, e.is_voided
+    select
+      l.user_id, l.reading_id, e.is_voided, l.copied,
+      e.event_type = 'METER_READING' or e.observed_kwh is not null as is_anchor
     from ledger.migrated_readings as l
     left join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
     where not l.superseded
@@ -574,7 +1591,7 @@ CREATE FUNCTION ledger.migration_differences() RETURNS TABLE(user_id uuid, readi
         when l.is_voided then null -- voided since: the view is right not to show it
         when v.id is null then 'missing from the view'
         when
-          (v.date, v.kwh_value, v.token_cost, v.token_amount, v.notes, v.meter_photo_url)
+          (v.date, w.kwh_value, w.token_cost, w.token_amount, v.notes, v.meter_photo_url)
           is distinct from
           (r.date, r.kwh_value, r.token_cost, r.token_amount, r.notes, r.meter_photo_url)
           or v.created_at is distinct from coalesce(
@@ -590,10 +1607,26 @@ CREATE FUNCTION ledger.migration_differences() RETURNS TABLE(user_id uuid, readi
     full join live as l on l.user_id = r.user_id and l.reading_id = r.id
     full join ledger.migration_rejects as x on x.reading_id = coalesce(r.id, l.reading_id)
     left join ledger.readings as v on v.user_id = l.user_id and v.id = l.reading_id
+    -- What a cutback copied was rounded to the table's numbers, and a computed balance moves on.
+    cross join lateral (
+      select
+        case when l.copied and coalesce(
+          not l.is_anchor or round(v.kwh_value, scale(r.kwh_value)) = r.kwh_value, false
+        ) then r.kwh_value else v.kwh_value end as kwh_value,
+        case when l.copied and round(v.token_amount, scale(r.token_amount)) = r.token_amount
+          then r.token_amount else v.token_amount end as token_amount,
+        case when l.copied and round(v.token_cost, scale(r.token_cost)) = r.token_cost
+          then r.token_cost else v.token_cost end as token_cost
+    ) as w
   )
   select j.user_id, j.reading_id, j.problem
   from judged as j
-  where j.problem is not null;
+  where j.problem is not null
+    -- Once electricity_readings is a view, there is no table to compare with.
+    and not exists (
+      select from pg_class as c
+      where c.oid = to_regclass('public.electricity_readings') and c.relkind = 'v'
+    );
 $$;
 
 COMMENT ON FUNCTION ledger.migration_differences() IS 'Every legacy row whose books do not balance or whose fields the view does not give back';
@@ -669,6 +1702,47 @@ CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp wi
 $$;
 
 COMMENT ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) IS 'kWh left just before a place in a user''s order: the last anchor plus the steps since';
+
+CREATE FUNCTION ledger.prepare_cutback(p_limit integer DEFAULT 1000) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_users uuid[];
+begin
+  if not ledger.is_cut_over() then
+    raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
+      using errcode = 'ML211', detail = 'Next: nothing.';
+  end if;
+  -- The version first, then the rows: whoever writes in between is merged once more at the switch.
+  with chosen as (
+    insert into ledger.cutback_marks as m (user_id, version)
+    select h.user_id, h.version
+    from ledger.heads as h
+    left join ledger.cutback_marks as k on k.user_id = h.user_id
+    where k.version is distinct from h.version
+    order by h.user_id
+    limit p_limit
+    on conflict (user_id) do update set version = excluded.version
+    returning m.user_id
+  )
+  select array_agg(c.user_id) into v_users from chosen as c;
+  if v_users is null then
+    return 0;
+  end if;
+  perform ledger.merge_into_archive(v_users);
+  update ledger.cutback_marks as m
+  set obstacles = (
+    select count(distinct o.reading_id) from ledger.archive_obstacles(v_users) as o
+    where o.user_id = m.user_id
+  )
+  where m.user_id = any (v_users)
+    and (m.obstacles > 0 or exists (select from ledger.archive_obstacles(v_users)));
+  return cardinality(v_users);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.prepare_cutback(p_limit integer) IS 'Merges the readings of some users that changed since they were last merged into the archived table, beside running writers; how many users, 0 when all are merged';
 
 CREATE FUNCTION ledger.project(p_spans ledger.span[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -990,11 +2064,184 @@ $$;
 
 COMMENT ON FUNCTION ledger.project_updates() IS 'After an update of token_events (a void): brings the projection up to date';
 
+CREATE TABLE ledger.readings (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    date date NOT NULL,
+    kwh_value numeric NOT NULL,
+    token_cost numeric,
+    token_amount numeric,
+    notes text,
+    meter_photo_url text,
+    created_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ledger.readings IS 'The projection that users read: one row a counted event, current in the very transaction';
+
+COMMENT ON COLUMN ledger.readings.kwh_value IS 'kWh left after the event';
+
+COMMENT ON COLUMN ledger.readings.token_cost IS 'what it cost, in the currency of the profile';
+
+COMMENT ON COLUMN ledger.readings.token_amount IS 'kWh bought, on a top-up';
+
+CREATE TABLE public.token_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    event_type text NOT NULL,
+    event_date timestamp with time zone NOT NULL,
+    kwh_amount numeric NOT NULL,
+    token_cost numeric,
+    notes text,
+    meter_photo_url text,
+    is_voided boolean DEFAULT false NOT NULL,
+    voided_at timestamp with time zone,
+    voided_by uuid,
+    voided_reason text,
+    void_of_event uuid,
+    recalc_batch_id uuid,
+    created_by uuid,
+    metadata jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    observed_kwh numeric,
+    reading_id uuid,
+    idempotency_key text,
+    legacy_token_amount numeric,
+    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
+CASE event_type
+    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
+    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
+    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
+    ELSE true
+END)),
+    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
+    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
+    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
+);
+
+COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
+
+COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
+
+COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
+
+COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
+
+COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
+
+COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
+
+CREATE FUNCTION ledger.reading_as_event(p_reading ledger.readings) RETURNS public.token_events
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_zone constant text := ledger.time_zone();
+  v_event public.token_events;
+  v_problem text;
+begin
+  v_event.id := p_reading.id;
+  v_event.user_id := p_reading.user_id;
+  v_event.event_type := case when p_reading.token_amount > 0 then 'TOPUP' else 'METER_READING' end;
+  -- One of the two, whichever type the column has.
+  v_event.event_date := case
+    when pg_typeof(p_reading.date) = 'date'::regtype
+    then p_reading.date::timestamp at time zone v_zone
+    else p_reading.date::timestamptz
+  end;
+  v_event.created_at := coalesce(p_reading.created_at, v_event.event_date);
+  v_event.token_cost := p_reading.token_cost;
+  v_event.notes := p_reading.notes;
+  v_event.meter_photo_url := p_reading.meter_photo_url;
+  if v_event.event_type = 'TOPUP' then
+    v_event.kwh_amount := p_reading.token_amount;
+    v_event.observed_kwh := p_reading.kwh_value;
+  else
+    v_event.kwh_amount := p_reading.kwh_value;
+    v_event.legacy_token_amount := p_reading.token_amount;
+  end if;
+  v_event.is_voided := false;
+
+  v_problem := case
+    when not v_event.event_date between '4713-01-05 00:00+00 BC' and '294276-12-27 00:00+00'
+    then 'date out of range'
+    when ledger.reading_date(v_event.event_date, v_zone) <> p_reading.date
+    then 'the day does not exist in the time zone'
+    when not (abs(p_reading.kwh_value) < 1e12 and p_reading.kwh_value >= 0)
+    then 'kwh_value out of range'
+    when not abs(p_reading.token_amount) < 1e12 then 'token_amount out of range'
+    when not abs(p_reading.token_cost) < 1e12 then 'token_cost out of range'
+    when not isfinite(p_reading.created_at) then 'created_at out of range'
+  end;
+  if v_problem is not null then
+    raise exception 'this reading cannot be recorded: %', v_problem
+      using errcode = 'ML201', schema = 'public', table = 'electricity_readings',
+        hint = 'Send numbers below a million million, and a real day.';
+  end if;
+  return v_event;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) IS 'A reading as the event that it becomes, by the mapping of the data migration (ML201 where it cannot become one)';
+
 CREATE FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) RETURNS date
     LANGUAGE sql IMMUTABLE
     RETURN ((p_event_date AT TIME ZONE p_time_zone))::date;
 
 COMMENT ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) IS 'The date of a reading as the legacy column has it: the local day, or the instant';
+
+CREATE FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reading_id constant uuid := coalesce(p_event.reading_id, p_event.id);
+begin
+  insert into ledger.migrated_readings (user_id, reading_id, event_id)
+  values (p_event.user_id, v_reading_id, p_event.id);
+
+  -- In one statement, so that no trigger and no reader sees the reading gone in between.
+  with voided as (
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = p_reason
+    where p_replaced_id is not null
+      and e.user_id = p_event.user_id and e.id = p_replaced_id and not e.is_voided
+    returning e.id
+  )
+  insert into public.token_events (
+    id, user_id, event_type, event_date, kwh_amount, token_cost, notes, meter_photo_url,
+    created_at, created_by, metadata, observed_kwh, legacy_token_amount, reading_id
+  )
+  select
+    p_event.id, p_event.user_id, p_event.event_type, p_event.event_date, p_event.kwh_amount,
+    p_event.token_cost, p_event.notes, p_event.meter_photo_url, p_event.created_at,
+    p_event.created_by,
+    case jsonb_typeof(p_event.metadata) when 'object' then p_event.metadata else '{}' end
+      || '{"migrated_from": "electricity_readings"}',
+    p_event.observed_kwh, p_event.legacy_token_amount, p_event.reading_id
+  where (select count(*) from voided) >= 0;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) IS 'Records an event for an old client''s reading, voiding the one that it replaces';
+
+CREATE FUNCTION ledger.refuse_taken_id(p_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_key text;
+begin
+  select c.conname into v_key
+  from pg_constraint as c
+  where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'p';
+  raise exception 'duplicate key value violates unique constraint "%"', v_key
+    using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
+      constraint = v_key, detail = format('Key (id)=(%s) already exists.', p_id);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refuse_taken_id(p_id uuid) IS 'Raises what the archived table raises for an id that is taken';
 
 CREATE FUNCTION ledger.refuse_truncate() RETURNS trigger
     LANGUAGE plpgsql
@@ -1007,6 +2254,87 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.refuse_truncate() IS 'Refuses TRUNCATE of the ledger (ML101)';
+
+CREATE FUNCTION ledger.relation_grants(p_relation regclass) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(g) order by g.grantee, g.privilege, g.columns), '[]')
+  from (
+    select
+      case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+        as grantee,
+      lower(a.privilege_type) as privilege,
+      null::text as columns,
+      a.is_grantable as grantable
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.oid = relation_grants.p_relation and a.grantee <> c.relowner
+    union all
+    select
+      case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+      lower(a.privilege_type),
+      string_agg(quote_ident(t.attname), ', ' order by t.attnum),
+      a.is_grantable
+    from pg_attribute as t
+    inner join pg_class as c on c.oid = t.attrelid
+    cross join lateral aclexplode(t.attacl) as a
+    where t.attrelid = relation_grants.p_relation and not t.attisdropped and a.grantee <> c.relowner
+    group by a.grantee, a.privilege_type, a.is_grantable
+  ) as g;
+$$;
+
+COMMENT ON FUNCTION ledger.relation_grants(p_relation regclass) IS 'The grants of a relation and its columns to others than its owner: an array of {grantee, privilege, columns, grantable}';
+
+CREATE FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event_id uuid;
+begin
+  select e.id into v_event_id
+  from public.token_events as e
+  where e.user_id = p_user_id and coalesce(e.reading_id, e.id) = p_reading_id
+    and not e.is_voided and e.event_type <> 'VOID';
+  if v_event_id is null then
+    return null;
+  end if;
+  -- An event that a new client recorded was there before any reading: so says `completed`.
+  insert into ledger.migrated_readings as l (
+    user_id, reading_id, event_id, completed, superseded, sync_voided
+  )
+  values (p_user_id, p_reading_id, v_event_id, true, true, true)
+  on conflict (user_id, reading_id, event_id) do update set superseded = true, sync_voided = true;
+  if p_reason is not null then
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = p_reason
+    where e.user_id = p_user_id and e.id = v_event_id;
+  end if;
+  return v_event_id;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) IS 'Takes the event that stands for a reading off the list, and voids it where a reason is given; its id, null where there is none';
+
+CREATE FUNCTION ledger.repoint_views(p_views jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_view record;
+begin
+  for v_view in
+    select v.* from jsonb_to_recordset(p_views) as v (name text, options text, definition text)
+  loop
+    execute format(
+      'create or replace view %s%s as %s', v_view.name, v_view.options, v_view.definition
+    );
+  end loop;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.repoint_views(p_views jsonb) IS 'Lets the app''s views read whatever has the names in their definitions now';
 
 CREATE FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1039,6 +2367,34 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb) IS 'Raises ML001 with a list unless the table has each named column in one of the types given as a|b';
+
+CREATE FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_list text;
+  v_steps text;
+begin
+  select
+    string_agg(format('%s: %s', f.subject, f.finding), '; '),
+    string_agg(distinct case f.verdict
+      when 'refuse' then f.next_step
+      else format('acknowledge %s, when you have seen to it', f.topic)
+    end, '; ')
+  into v_list, v_steps
+  from jsonb_to_recordset(p_findings)
+    as f (topic text, verdict text, subject text, finding text, next_step text)
+  where f.verdict = 'refuse'
+    or (f.verdict = 'acknowledge' and f.topic <> all (p_acknowledged));
+  if v_list is not null then
+    raise exception 'meterledger: the cutover is refused: %', v_list
+      using errcode = 'ML210', detail = 'Next: ' || v_steps;
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged text[]) IS 'Raises ML210 with the findings that refuse a cutover, or that nobody acknowledged';
 
 CREATE FUNCTION ledger.start_migration() RETURNS bigint
     LANGUAGE plpgsql
@@ -1140,6 +2496,24 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.sync_updates() IS 'After an update of electricity_readings: voids what changed and records the new version';
+
+CREATE FUNCTION ledger.take_grants(p_relation regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_grantee text;
+begin
+  for v_grantee in
+    select distinct g.grantee
+    from jsonb_to_recordset(ledger.relation_grants(p_relation)) as g (grantee text)
+  loop
+    execute format('revoke all on table %s from %s cascade', p_relation, v_grantee);
+  end loop;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.take_grants(p_relation regclass) IS 'Revokes all that others than the owner may do with a relation and its columns';
 
 CREATE FUNCTION ledger.take_own_turn() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1326,6 +2700,111 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.undo_data_migration() IS 'Removes exactly what was migrated, un-voids exactly what was merged, sets aside what points at either, keeps everything written since; counts as jsonb';
+
+CREATE FUNCTION ledger.update_reading() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_now ledger.readings;
+  v_stated public.token_events;
+  v_event public.token_events;
+  v_replaced_id uuid;
+begin
+  if new is not distinct from old then
+    return new;
+  end if;
+  perform ledger.check_reading(to_jsonb(new));
+  perform ledger.take_turns(array[old.user_id, new.user_id]);
+  -- Only now, with the turn taken, is the row what it is: an earlier writer may have changed it, or
+  -- taken it away, and then there is nothing to update.
+  select r.* into v_now
+  from ledger.readings as r
+  where r.user_id = old.user_id and r.id = old.id;
+  if not found then
+    return null;
+  end if;
+  select e.* into v_event
+  from public.token_events as e
+  where e.user_id = old.user_id and coalesce(e.reading_id, e.id) = old.id
+    and not e.is_voided and e.event_type <> 'VOID';
+
+  -- Only what this statement changes: everything else stays as the earlier writer left it.
+  if new.id is distinct from old.id then v_now.id := new.id; end if;
+  if new.user_id is distinct from old.user_id then v_now.user_id := new.user_id; end if;
+  if new.date is distinct from old.date then v_now.date := new.date; end if;
+  if new.kwh_value is distinct from old.kwh_value then v_now.kwh_value := new.kwh_value; end if;
+  if new.token_cost is distinct from old.token_cost then v_now.token_cost := new.token_cost; end if;
+  if new.token_amount is distinct from old.token_amount then
+    v_now.token_amount := new.token_amount;
+  end if;
+  if new.notes is distinct from old.notes then v_now.notes := new.notes; end if;
+  if new.meter_photo_url is distinct from old.meter_photo_url then
+    v_now.meter_photo_url := new.meter_photo_url;
+  end if;
+  if new.created_at is distinct from old.created_at then v_now.created_at := new.created_at; end if;
+  v_stated := ledger.reading_as_event(v_now);
+  if (new.id is distinct from old.id or new.user_id is distinct from old.user_id)
+    and exists (
+      select from ledger.readings as r where r.user_id = v_now.user_id and r.id = v_now.id
+    )
+  then
+    perform ledger.refuse_taken_id(v_now.id);
+  end if;
+  perform ledger.check_unique_reading(to_jsonb(v_now), old.id);
+  perform ledger.check_owner(v_now.user_id);
+
+  v_event.token_cost := v_stated.token_cost;
+  v_event.notes := v_stated.notes;
+  v_event.meter_photo_url := v_stated.meter_photo_url;
+  v_event.created_at := v_stated.created_at;
+  -- Where the day stays, the event keeps its hour; where no kWh change, a computed balance stays
+  -- computed.
+  if new.date is distinct from old.date then
+    v_event.event_date := v_stated.event_date;
+  end if;
+  if new.token_amount is distinct from old.token_amount
+    or (new.kwh_value is distinct from old.kwh_value and v_event.event_type <> 'ADJUSTMENT')
+  then
+    v_event.event_type := v_stated.event_type;
+    v_event.kwh_amount := v_stated.kwh_amount;
+    v_event.observed_kwh := v_stated.observed_kwh;
+    v_event.legacy_token_amount := v_stated.legacy_token_amount;
+  elsif new.kwh_value is distinct from old.kwh_value then
+    v_event.observed_kwh := v_now.kwh_value; -- a correction, and now it is known what it came to
+  end if;
+
+  if new.id is distinct from old.id or new.user_id is distinct from old.user_id then
+    perform ledger.remove_reading(old.user_id, old.id, 'reading changed');
+  else
+    v_replaced_id := ledger.remove_reading(old.user_id, old.id, null);
+  end if;
+  v_event.id := gen_random_uuid();
+  v_event.user_id := v_now.user_id;
+  v_event.reading_id := v_now.id;
+  perform ledger.record_reading(v_event, v_replaced_id, 'reading changed');
+
+  -- A merged event's survivor moves on with an edit, as long as the reading states the same fact.
+  update ledger."merges" as g
+  set survivor_id = v_event.id
+  from public.token_events as e
+  where v_replaced_id is not null and g.user_id = v_event.user_id and g.survivor_id = v_replaced_id
+    and e.user_id = g.user_id and e.id = v_replaced_id
+    and e.event_type = v_event.event_type and e.kwh_amount = v_event.kwh_amount
+    and (e.event_date at time zone (select ledger.time_zone()))::date
+      = (v_event.event_date at time zone (select ledger.time_zone()))::date;
+
+  select
+    v_now.id, v_now.user_id, v_now.date, v_now.kwh_value, v_now.token_cost, v_now.token_amount,
+    v_now.notes, v_now.meter_photo_url, v_event.created_at
+  into
+    new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
+    new.meter_photo_url, new.created_at;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: voids the event and records a new one under the same visible id, changing only what the statement changes';
 
 CREATE FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1517,6 +2996,44 @@ CREATE TABLE ledger.amended_events (
 
 COMMENT ON TABLE ledger.amended_events IS 'Events under a reading''s id as they were: completed (same fact), or displaced (another fact, now shown under an id of its own)';
 
+CREATE TABLE ledger.cutback_marks (
+    user_id uuid NOT NULL,
+    version bigint NOT NULL,
+    obstacles bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE ledger.cutback_marks IS 'Whose readings a coming cutback has merged into the archived table already, and as of which version';
+
+COMMENT ON COLUMN ledger.cutback_marks.obstacles IS 'How many of the user''s readings the archived table could not take back then';
+
+CREATE TABLE ledger.cutovers (
+    cutover_id bigint NOT NULL,
+    cut_over_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    cut_over_by text DEFAULT SESSION_USER NOT NULL,
+    acknowledged text[] DEFAULT '{}'::text[] NOT NULL,
+    table_grants jsonb NOT NULL,
+    cut_back_at timestamp with time zone,
+    cut_back_by text,
+    set_aside bigint DEFAULT 0 NOT NULL,
+    contracted_at timestamp with time zone,
+    contracted_by text
+);
+
+COMMENT ON TABLE ledger.cutovers IS 'Each time that electricity_readings became a view, what was acknowledged, and when it became the table again';
+
+COMMENT ON COLUMN ledger.cutovers.table_grants IS 'The grants of the table, which its archive does not carry and a cutback gives back';
+
+COMMENT ON COLUMN ledger.cutovers.set_aside IS 'Readings that the table could not take back at the cutback';
+
+ALTER TABLE ledger.cutovers ALTER COLUMN cutover_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.cutovers_cutover_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ledger.deployments (
     deployment_id bigint NOT NULL,
     version text NOT NULL,
@@ -1661,7 +3178,8 @@ CREATE TABLE ledger.migrated_readings (
     run_id bigint,
     completed boolean DEFAULT false NOT NULL,
     superseded boolean DEFAULT false NOT NULL,
-    sync_voided boolean DEFAULT false NOT NULL
+    sync_voided boolean DEFAULT false NOT NULL,
+    copied boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE ledger.migrated_readings IS 'Which event stands for which legacy reading; run_id is null where a live write was synced';
@@ -1671,6 +3189,8 @@ COMMENT ON COLUMN ledger.migrated_readings.completed IS 'The event was there alr
 COMMENT ON COLUMN ledger.migrated_readings.superseded IS 'The legacy row changed or went since; a later entry or none stands for it';
 
 COMMENT ON COLUMN ledger.migrated_readings.sync_voided IS 'The forward sync voided the event then; a client''s void leaves this false';
+
+COMMENT ON COLUMN ledger.migrated_readings.copied IS 'The event was first, and a cutback copied it into the legacy table';
 
 CREATE TABLE ledger.migration_rejects (
     reading_id uuid NOT NULL,
@@ -1716,53 +3236,6 @@ ALTER TABLE ledger.migration_runs ALTER COLUMN run_id ADD GENERATED ALWAYS AS ID
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.token_events (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    user_id uuid NOT NULL,
-    event_type text NOT NULL,
-    event_date timestamp with time zone NOT NULL,
-    kwh_amount numeric NOT NULL,
-    token_cost numeric,
-    notes text,
-    meter_photo_url text,
-    is_voided boolean DEFAULT false NOT NULL,
-    voided_at timestamp with time zone,
-    voided_by uuid,
-    voided_reason text,
-    void_of_event uuid,
-    recalc_batch_id uuid,
-    created_by uuid,
-    metadata jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    observed_kwh numeric,
-    reading_id uuid,
-    idempotency_key text,
-    legacy_token_amount numeric,
-    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
-CASE event_type
-    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
-    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
-    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
-    ELSE true
-END)),
-    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
-    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
-    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
-    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
-);
-
-COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
-
-COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
-
-COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
-
-COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
-
-COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
-
-COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
 
 CREATE VIEW ledger.near_matches WITH (security_invoker='true') AS
  WITH leftover AS MATERIALIZED (
@@ -1845,26 +3318,6 @@ CREATE VIEW ledger.pending_readings WITH (security_invoker='true') AS
           WHERE (x.reading_id = r.id)))));
 
 COMMENT ON VIEW ledger.pending_readings IS 'Legacy rows that are neither migrated nor rejected yet';
-
-CREATE TABLE ledger.readings (
-    id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    date date NOT NULL,
-    kwh_value numeric NOT NULL,
-    token_cost numeric,
-    token_amount numeric,
-    notes text,
-    meter_photo_url text,
-    created_at timestamp with time zone NOT NULL
-);
-
-COMMENT ON TABLE ledger.readings IS 'The projection that users read: one row a counted event, current in the very transaction';
-
-COMMENT ON COLUMN ledger.readings.kwh_value IS 'kWh left after the event';
-
-COMMENT ON COLUMN ledger.readings.token_cost IS 'what it cost, in the currency of the profile';
-
-COMMENT ON COLUMN ledger.readings.token_amount IS 'kWh bought, on a top-up';
 
 CREATE TABLE ledger.receipts (
     receipt_id bigint NOT NULL,
@@ -2059,6 +3512,12 @@ COMMENT ON COLUMN public.recalculation_batches.affected_events IS 'Array of {eve
 ALTER TABLE ONLY ledger.amended_events
     ADD CONSTRAINT amended_events_pkey PRIMARY KEY (user_id, event_id);
 
+ALTER TABLE ONLY ledger.cutback_marks
+    ADD CONSTRAINT cutback_marks_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY ledger.cutovers
+    ADD CONSTRAINT cutovers_pkey PRIMARY KEY (cutover_id);
+
 ALTER TABLE ONLY ledger.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (deployment_id);
 
@@ -2157,6 +3616,8 @@ CREATE TRIGGER token_events_project_inserts AFTER INSERT ON public.token_events 
 
 CREATE TRIGGER token_events_project_updates AFTER UPDATE ON public.token_events REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.project_updates();
 
+CREATE TRIGGER token_events_second_halves AFTER INSERT ON public.token_events REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.merge_second_halves();
+
 CREATE TRIGGER token_events_take_own_turn BEFORE UPDATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.take_own_turn();
 
 CREATE TRIGGER token_events_void_survivors AFTER UPDATE ON public.token_events REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.void_survivors();
@@ -2181,6 +3642,10 @@ ALTER TABLE ONLY public.user_profiles
 CREATE POLICY "Users see their own readings" ON ledger.readings FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 ALTER TABLE ledger.amended_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.cutback_marks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.cutovers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.deployments ENABLE ROW LEVEL SECURITY;
 
@@ -2256,9 +3721,37 @@ REVOKE ALL ON FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id big
 
 REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading_rights() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_over(p_acknowledged text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_findings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
 
@@ -2270,7 +3763,15 @@ REVOKE ALL ON FUNCTION ledger.guard_settings() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.in_maintenance() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.insert_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
 
@@ -2284,6 +3785,8 @@ REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.prepare_cutback(p_limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.project(p_spans ledger.span[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.project_deletes() FROM PUBLIC;
@@ -2294,46 +3797,8 @@ REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.refuse_truncate() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.start_migration() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.sync_deletes() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.sync_inserts() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.sync_updates() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.take_own_turn() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.take_turns(p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.time_zone() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.undo_data_migration() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.void_survivors() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO service_role;
-
-REVOKE ALL ON FUNCTION public.create_user_profile() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.refresh_readings_mv() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.refresh_readings_mv() TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO service_role;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.user_profiles TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.user_profiles TO service_role;
+GRANT SELECT ON TABLE ledger.readings TO authenticated;
+GRANT SELECT ON TABLE ledger.readings TO service_role;
 
 GRANT SELECT ON TABLE public.token_events TO authenticated;
 GRANT SELECT ON TABLE public.token_events TO service_role;
@@ -2395,8 +3860,64 @@ GRANT INSERT(observed_kwh) ON TABLE public.token_events TO service_role;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO authenticated;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO service_role;
 
-GRANT SELECT ON TABLE ledger.readings TO authenticated;
-GRANT SELECT ON TABLE ledger.readings TO service_role;
+REVOKE ALL ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_taken_id(p_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_truncate() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.relation_grants(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.repoint_views(p_views jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.start_migration() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.sync_deletes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.sync_inserts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.sync_updates() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.take_grants(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.take_own_turn() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.take_turns(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.undo_data_migration() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.update_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.void_survivors() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.create_user_profile() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.refresh_readings_mv() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.refresh_readings_mv() TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO service_role;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.user_profiles TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.user_profiles TO service_role;
 
 GRANT SELECT ON TABLE public.electricity_readings_v TO authenticated;
 GRANT SELECT ON TABLE public.electricity_readings_v TO service_role;

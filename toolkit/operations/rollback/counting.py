@@ -23,9 +23,9 @@ INSTALL = "20261101000400"
 RECORD = "20261101000500"
 # Each table of the schema ledger, so that one that nobody thought of counts as lost.
 KNOWN_TABLES = (
-    *("amended_events", "deployments", "found_objects", "heads", "maintenance", "merges"),
-    *("migrated_readings", "migration_rejects", "migration_runs", "readings", "receipts"),
-    *("refresh_log", "reviewed_matches", "set_aside", "settings"),
+    *("amended_events", "cutback_marks", "cutovers", "deployments", "found_objects", "heads"),
+    *("maintenance", "merges", "migrated_readings", "migration_rejects", "migration_runs"),
+    *("readings", "receipts", "refresh_log", "reviewed_matches", "set_aside", "settings"),
 )
 
 
