@@ -2432,6 +2432,32 @@ $$;
 
 COMMENT ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) IS 'Takes the event that stands for a reading off the list, and voids it where a reason is given; its id, null where there is none';
 
+CREATE FUNCTION ledger.rename_second_half() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select from ledger.migrated_readings as l
+    inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+    where l.user_id = new.user_id and l.reading_id = new.id and l.event_id = new.id
+      and not l.superseded and not l.completed and not e.is_voided
+      and e.event_type = new.event_type and e.kwh_amount = new.kwh_amount
+      and (e.event_date at time zone (select ledger.time_zone()))::date
+        = (new.event_date at time zone (select ledger.time_zone()))::date
+      and not exists (
+        select from ledger."merges" as g
+        where g.user_id = l.user_id and g.survivor_id = l.event_id
+      )
+  ) then
+    new.id := gen_random_uuid();
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.rename_second_half() IS 'Before an insert into token_events: a second half under its reading''s id gets one of its own';
+
 CREATE FUNCTION ledger.repoint_views(p_views jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3705,6 +3731,8 @@ CREATE TRIGGER token_events_project_inserts AFTER INSERT ON public.token_events 
 
 CREATE TRIGGER token_events_project_updates AFTER UPDATE ON public.token_events REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.project_updates();
 
+CREATE TRIGGER token_events_rename_second_half BEFORE INSERT ON public.token_events FOR EACH ROW WHEN (((new.idempotency_key IS NULL) AND (new.event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text])) AND ((new.metadata IS NULL) OR (NOT (new.metadata ? 'migrated_from'::text))))) EXECUTE FUNCTION ledger.rename_second_half();
+
 CREATE TRIGGER token_events_second_halves AFTER INSERT ON public.token_events REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.merge_second_halves();
 
 CREATE TRIGGER token_events_take_own_turn BEFORE UPDATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.take_own_turn();
@@ -3964,6 +3992,8 @@ REVOKE ALL ON FUNCTION ledger.refuse_truncate() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.relation_grants(p_relation regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.rename_second_half() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.repoint_views(p_views jsonb) FROM PUBLIC;
 
