@@ -55,11 +55,12 @@ class PlainObserver:
         typer.echo(f"{name} …", err=True)
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is."""
+        """How far it is, of whatever the step is made of; a total of 0 is not known."""
         now = time.monotonic()
         if now - self._told_at >= _PLAIN_EVERY_SECONDS:
             self._told_at = now
-            typer.echo(f"{self._step}: {done:,} of {total:,} rows", err=True)
+            of = f" of {total:,}" if total else " so far"
+            typer.echo(f"{self._step}: {done:,}{of}", err=True)
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -81,7 +82,7 @@ class BarObserver:
         self._task = self._bars.add_task(name, total=None)
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is, in rows."""
+        """How far it is, of whatever the step is made of."""
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total)
 
