@@ -30,7 +30,7 @@ from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from toolkit.operations.review import mend
 from toolkit.operations.review import rejects as room
 from toolkit.operations.review.remaining import open_rejects
-from toolkit.rollout.standing import data
+from toolkit.rollout.standing import Data, data
 
 __all__ = ["duplicates", "rejects"]
 
@@ -68,7 +68,8 @@ def list_rejects(
     if as_json:
         print_json({**view.rejects_object(reasons, found, left), **view.data_object(moved, known)})
     else:
-        view.print_rejects(reasons, found, left, known.words)
+        if reasons or moved is Data.MOVED:
+            view.print_rejects(reasons, found, left, known.words)
         view.print_data(moved, known.words)
     raise typer.Exit(EXIT_FINDINGS if left else EXIT_OK)
 
@@ -200,16 +201,11 @@ def retry(
     if bool(readings) == everything:
         raise UsageError("retry which rows?", next_step="give ids, or --all")
     with opened(environment, database_url, database) as (connection, known):
-        # Not in one transaction: all rejects may be many.
-        with deciding(
-            connection,
-            known,
-            "retry rejects",
-            dry_run=dry_run,
-            confirm=confirm,
-            yes=yes,
-            whole=False,
-        ):
+        action = "retry rejects"
+        asked = deciding(
+            connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes, whole=False
+        )
+        with asked:  # in transactions of its own: all rejects may be many
             retried = mend.retry(connection, readings or None)
     if as_json:
         print_json({"dry_run": dry_run, **view.retried_object(retried)})

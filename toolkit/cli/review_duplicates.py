@@ -27,7 +27,7 @@ from toolkit.cli.review_target import (
 )
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from toolkit.operations.review import matches as room
-from toolkit.rollout.standing import data
+from toolkit.rollout.standing import Data, data
 
 duplicates = typer.Typer(
     cls=ListByDefault,
@@ -58,7 +58,8 @@ def list_duplicates(
     if as_json:
         print_json({**view.matches_object(found[:limit], count), **view.data_object(moved, known)})
     else:
-        view.print_matches(found[:limit], count, known.words)
+        if count or moved is Data.MOVED:
+            view.print_matches(found[:limit], count, known.words)
         view.print_data(moved, known.words)
     raise typer.Exit(EXIT_FINDINGS if count else EXIT_OK)
 

@@ -66,6 +66,7 @@ def prove_isolation(
     Raises:
         OperationalError: no connection, the role may not do what the proof needs, or the
             database is not rolled out.
+        FindingsError: what the rollout made is gone.
     """
     parts: list[Part] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from toolkit.errors import ENVIRONMENT, NotRolledOutError
+from toolkit.errors import ENVIRONMENT, FindingsError, NotRolledOutError
 from toolkit.resources import statement
 from toolkit.rollout.phases import Phase, phases
 
@@ -58,12 +58,13 @@ def history(connection: Connection) -> frozenset[str] | None:
     return frozenset(str(version) for (version,) in rows)
 
 
-def rolled_back(connection: Connection) -> Mapping[str, datetime]:
-    """Version → when it was rolled back on purpose, of those not deployed again since."""
+def rolled_back_at(connection: Connection) -> datetime | None:
+    """When phases were rolled back on purpose; None where something was deployed since."""
     there = connection.execute("select to_regclass('ledger.deployments') is not null").fetchone()
     if there != (True,):
-        return {}
-    return dict(connection.execute(statement("standing_rolled_back")).fetchall())
+        return None
+    row = connection.execute(statement("standing_rolled_back_at")).fetchone()
+    return row[0] if row is not None else None
 
 
 def data(connection: Connection) -> Data:
@@ -79,42 +80,50 @@ def data(connection: Connection) -> Data:
 
 
 def data_of(newest: Sequence[object] | None) -> Data:
-    """The same from the newest run: its kind, and whether it was finished."""
+    """The same from the newest run: its kind, and whether or when it was finished."""
     if newest is None or newest[0] != "migrate":
         return Data.WAITS
     return Data.MOVED if newest[1] else Data.MOVES
 
 
-def require_rollout(connection: Connection, through: str | None = None) -> None:
+def require_rollout(
+    connection: Connection, *, through: str | None = None, whole: bool = True
+) -> None:
     """Stop a command where what it works on is not there.
 
     Args:
         connection: of any role; only catalogs and the rollout's own records are read.
         through: the name of the last phase that the command needs; all of them if left out.
+        whole: stop also where a phase was applied, and what it made is gone.
 
     Raises:
-        NotRolledOutError: the phases were not applied, or only some, or were rolled back; or
-            what they made is gone.
+        NotRolledOutError: the phases were not applied, or only some, or were rolled back.
+        FindingsError: what applied phases made is gone.
     """
     missing = _missing(connection, through)
-    if not missing:
-        return
-    names = ", ".join(phase.name for phase in missing)
     applied = history(connection) or frozenset()
-    if all(phase.version in applied for phase in missing):
-        raise NotRolledOutError(
-            f"what the rollout made is gone from this database, of: {names}",
-            next_step=f"see what is gone and how to mend it: meterledger doctor {ENVIRONMENT}",
-        )
-    if missing[0].name == next(iter(_LANDMARKS)):
+    awaited = [phase for phase in missing if phase.version not in applied]
+    names = ", ".join(phase.name for phase in awaited)
+    if awaited and awaited[0].name == next(iter(_LANDMARKS)):
         raise NotRolledOutError(
             "this database is not rolled out", next_step=f"roll out first: {DEPLOY}; {TRY_IT}"
         )
-    gone = missing[0].version in rolled_back(connection)
-    raise NotRolledOutError(
-        f"this database is only partly rolled out, {'rolled back' if gone else 'missing'}: {names}",
-        next_step=f"roll out {'again' if gone else 'the rest first'}: {DEPLOY}",
-    )
+    if awaited and rolled_back_at(connection) is not None:
+        raise NotRolledOutError(
+            f"this database was rolled back, and is without {names}",
+            next_step=f"roll out again: {DEPLOY}",
+        )
+    if awaited:
+        raise NotRolledOutError(
+            f"this database is only partly rolled out, without {names}",
+            next_step=f"roll out the rest first: {DEPLOY}",
+        )
+    if missing and whole:
+        names = ", ".join(phase.name for phase in missing)
+        raise FindingsError(
+            f"the history says that {names} was applied, and what it made is gone",
+            next_step=f"see what is gone and how to mend it: meterledger doctor {ENVIRONMENT}",
+        )
 
 
 def _missing(connection: Connection, through: str | None) -> tuple[Phase, ...]:

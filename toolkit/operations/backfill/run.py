@@ -120,7 +120,7 @@ def _require(connection: psycopg.Connection[TupleRow]) -> None:
             "this role does not own the tables of the ledger",
             next_step="backfill as their owner, on Supabase the role postgres",
         )
-    require_rollout(connection, "install_data_migration")
+    require_rollout(connection, through="install_data_migration")
     if not is_table:
         raise OperationalError(
             "electricity_readings is no table any more: the app has been cut over",

@@ -168,13 +168,17 @@ def _decisions(status: Status) -> Html:
         ("Rejects waived", _known(status.rejects_waived)),
         ("Near matches left", _known(status.near_matches)),
         ("Legacy rows pending", _known(status.pending)),
+        ("Data", status.data.value),
     )
     return section("To decide", facts_of(told, "where"))
 
 
 def _record(status: Status) -> Html:
     deployments = (
-        row(d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at))
+        row(
+            *(d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at)),
+            "" if d.rolled_back_at is None else _moment(d.rolled_back_at),
+        )
         for d in status.deployments
     )
     runs = (
@@ -194,17 +198,18 @@ def _record(status: Status) -> Html:
         row(
             _moment(r.made_at),
             r.environment,
-            "green" if r.green else "red",
+            r.says,
             r.git_commit[:12],
             r.made_by,
-            class_="" if r.green else "bad",
+            class_="bad" if r.says == "red" else "",
         )
         for r in status.receipts
     )
+    deployed = ("version", "name", "checksum", "by", "at", "rolled back")
     moved = ("run", "kind", "started", "finished", "by", "migrated", "merged", "rejected")
     return section(
         "Record",
-        _table("Deployments", ("version", "name", "checksum", "by", "at"), deployments),
+        _table("Deployments", deployed, deployments),
         _table("Runs of the data migration", moved, runs),
         _table("Receipts", ("made at", "environment", "says", "commit", "by"), receipts),
         _locks(status),
