@@ -15,7 +15,7 @@ from tests.support.rollout import apply, before
 from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.connection import connect
-from toolkit.errors import FindingsError, OperationalError, UsageError
+from toolkit.errors import NotRolledOutError, OperationalError, UsageError
 from toolkit.isolation.access import Access
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import IsolationReport, Kind, Section

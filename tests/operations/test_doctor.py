@@ -15,9 +15,8 @@ from tests.support.proven import proven, proven_copy
 from tests.support.rollout import DATA_PHASE, apply
 from tests.support.servers import Databases, MakeDatabase, Template, default_major
 from toolkit.bootstrap import StartingPoint
-from toolkit.errors import OperationalError
 from toolkit.local.temporary import temporary_server
-from toolkit.operations.doctor import Diagnosis, Outcome, Question, Trouble, diagnose, treat
+from toolkit.operations.doctor import Diagnosis, Extent, Outcome, Question, Trouble, diagnose, treat
 from toolkit.rollout import checksums
 from toolkit.rollout.phases import phases
 
@@ -524,8 +523,28 @@ def test_a_check_that_cannot_look_says_so(make_database: MakeDatabase) -> None:
 
 def test_a_database_without_the_phases(make_database: MakeDatabase) -> None:
     database = make_database(StartingPoint.DUAL_WRITE)
-    with pytest.raises(OperationalError, match="has not had the phases"):
-        diagnosed(database)
+    diagnosis = diagnosed(database)
+
+    assert (diagnosis.well, diagnosis.checks) == (True, ())
+    assert diagnosis.state.extent is Extent.NOTHING
+    assert diagnosis.state.next_step == "meterledger deploy ENV --defer-backfill"
+
+
+@pytest.mark.parametrize(
+    "number", range(1, len(phases())), ids=lambda number: phases()[number].name
+)
+def test_wherever_a_rollout_stops_the_doctor_says_only_that(
+    make_database: MakeDatabase, number: int
+) -> None:
+    """What later phases make is not missed before they are applied."""
+    database = make_database(StartingPoint.DUAL_WRITE)
+    apply(database, phases()[:number])
+    [trouble] = found(database)
+
+    assert trouble.name == "history"
+    assert trouble.text.startswith("the rollout is not complete: never applied: ")
+    assert phases()[number].name in trouble.text
+    assert trouble.repair == "meterledger deploy ENV --defer-backfill"
 
 
 def test_looking_changes_nothing(database: Database) -> None:
