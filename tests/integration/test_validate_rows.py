@@ -255,12 +255,10 @@ def test_what_waits_for_the_backfill_is_pending_until_it_has_ended(database: Dat
     with database.admin() as connection:
         connection.execute("set session_replication_role = replica")
         FAULTS["a legacy row is inserted behind the sync's back"].happens(connection)
-        connection.execute("insert into ledger.migration_runs (kind) values ('migrate')")
+        connection.execute("insert into ledger.migration_runs (kind) values ('undo')")
     waits = validate(database.url)
     with database.admin() as connection:
-        connection.execute(
-            "delete from ledger.migration_runs where finished_at is null and kind = 'migrate'"
-        )
+        connection.execute("delete from ledger.migration_runs where kind = 'undo'")
     ended = validate(database.url)
 
     assert not waits.valid

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -68,22 +69,24 @@ def rolled_back_at(connection: Connection) -> datetime | None:
 
 
 def data(connection: Connection) -> Data:
-    """Whether the data was moved, by the newest run."""
+    """Whether the data was moved, and not taken back since."""
     there = connection.execute("select to_regclass('ledger.migration_runs') is not null").fetchone()
     if there != (True,):
         return Data.WAITS
-    row = connection.execute(
-        "select m.kind, m.finished_at is not null from ledger.migration_runs as m"
-        " order by m.run_id desc limit 1"
-    ).fetchone()
-    return data_of(row)
+    return data_of(
+        connection.execute(
+            "select m.kind, m.finished_at is not null from ledger.migration_runs as m"
+            " order by m.run_id desc"
+        ).fetchall()
+    )
 
 
-def data_of(newest: Sequence[object] | None) -> Data:
-    """The same from the newest run: its kind, and whether or when it was finished."""
-    if newest is None or newest[0] != "migrate":
-        return Data.WAITS
-    return Data.MOVED if newest[1] else Data.MOVES
+def data_of(runs: Iterable[Sequence[object]]) -> Data:
+    """The same from the runs, newest first: their kind, and whether or when they were finished."""
+    since = list(takewhile(lambda run: run[0] == "migrate", runs))
+    if any(run[1] for run in since):
+        return Data.MOVED
+    return Data.MOVES if since else Data.WAITS
 
 
 def require_rollout(

@@ -228,9 +228,8 @@ class Status:
 
     @property
     def data(self) -> Data:
-        """Whether the legacy rows were moved, by the newest run."""
-        newest = self.runs[0] if self.runs else None
-        return data_of(None if newest is None else (newest.kind, newest.finished_at))
+        """Whether the legacy rows were moved, by the newest runs."""
+        return data_of((run.kind, run.finished_at) for run in self.runs)
 
     @property
     def refreshed(self) -> tuple[Refresh, ...]:
