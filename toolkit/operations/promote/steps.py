@@ -21,7 +21,7 @@ from toolkit.operations.deploy.options import DeployOptions
 from toolkit.operations.deploy.run import run_deploy
 from toolkit.operations.drift.check import drift_check
 from toolkit.operations.preflight.options import options as preflight_options
-from toolkit.operations.preflight.report import Verdict
+from toolkit.operations.preflight.report import CheckItem, Verdict
 from toolkit.operations.preflight.run import preflight as run_preflight
 from toolkit.settings import LOCAL, Environment
 from toolkit.trial import Observer
@@ -111,9 +111,13 @@ def preflight(job: Job) -> StepResult:
         "preflight",
         not red,
         f"{len(report.items)} items: {len(red)} failed, {len(warned)} to look at",
-        tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in red),
-        tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in warned),
+        tuple(_item(item, job.environment.name) for item in red),
+        tuple(_item(item, job.environment.name) for item in warned),
     )
+
+
+def _item(item: CheckItem, environment: str) -> str:
+    return f"{item.title}: {item.detail} (next: {named(item.next_step, environment)})"
 
 
 def backup(job: Job) -> StepResult:
