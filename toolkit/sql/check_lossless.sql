@@ -1,7 +1,7 @@
 -- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
 -- since, and the view's rows of those events, are the same multiset, both ways. The one difference
 -- that is allowed: a row without created_at shows the instant of its date. Until everything was
--- moved (%(moved)s), of the rows that are migrated. Of %(users)s, or of everybody where that is null.
+-- moved (%(moved)s), of the rows that are migrated. Of %(users)s, or of everybody where it is null.
 with
 standing as (
   select l.user_id, l.reading_id
