@@ -1190,7 +1190,7 @@ begin
     end if;
     if v_preference like '%resolution=merge-duplicates%' then
       raise exception 'reading % is there already, and an upsert cannot change it', new.id
-        using errcode = 'ML202', schema = 'public', table = 'electricity_readings',
+        using errcode = 'ML221', schema = 'public', table = 'electricity_readings',
           hint = 'Send a PATCH with a filter on id instead; upserts are for new readings only.';
     end if;
     perform ledger.refuse_taken_id(new.id);
@@ -2290,14 +2290,14 @@ begin
   end;
   if v_problem is not null then
     raise exception 'this reading cannot be recorded: %', v_problem
-      using errcode = 'ML201', schema = 'public', table = 'electricity_readings',
+      using errcode = 'ML220', schema = 'public', table = 'electricity_readings',
         hint = 'Send numbers below a million million, and a real day.';
   end if;
   return v_event;
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) IS 'A reading as the event that it becomes, by the mapping of the data migration (ML201 where it cannot become one)';
+COMMENT ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) IS 'A reading as the event that it becomes, by the mapping of the data migration (ML220 where it cannot become one)';
 
 CREATE FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) RETURNS date
     LANGUAGE sql IMMUTABLE
