@@ -149,7 +149,10 @@ def restore(
     One transaction: however it ends, the target holds all of it or nothing.
     """
     backup = _source(source, name)
-    where = target.find(None, into, None) if _is_url(into) else target.find(into, None, database)
+    if _is_url(into):
+        where = target.find(None, into, None)
+    else:
+        where = target.find(into, None, database, changes=not dry_run)
     manifest = backup.manifest
     if manifest is None:  # sound() has refused it
         raise UsageError("the backup has no manifest", next_step="use another backup")

@@ -48,7 +48,7 @@ def doctor(
     Prints the exact repair of each. Exit code 0: nothing is found, or all of it was fixed.
     1: something was found and not fixed.
     """
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=fix)
     question = Question(idle_seconds)
     treatments: tuple[Treatment, ...] = ()
     with connect(where.url, autocommit=True, application_name="meterledger doctor") as connection:

@@ -124,7 +124,7 @@ def correct(
     One transaction: the forward sync has to migrate the row, or the correction is taken back.
     """
     given = _values(values or [], nulls or [])
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         found = room.find(connection, reading)
         view.print_changes(found, given)
         if not dry_run:
@@ -159,7 +159,7 @@ def waive(
     """Decide that rows need not become events: who, when and why are kept beside them."""
     if because is None and not withdraw:
         raise UsageError("a waiver needs a reason", next_step="say why: --because TEXT")
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         if not dry_run:
             action = "withdraw waivers" if withdraw else "waive rejects"
             require_confirmation(known, action, confirm, yes)
@@ -197,7 +197,7 @@ def retry(
     """
     if bool(readings) == everything:
         raise UsageError("retry which rows?", next_step="give ids, or --all")
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         if not dry_run:
             require_confirmation(known, "retry rejects", confirm, yes)
         with connection.transaction(force_rollback=True) if dry_run else nullcontext():
