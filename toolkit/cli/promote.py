@@ -159,6 +159,7 @@ def promote(
             receipt=receipt_file,
             verify_receipt=genuine,
             access=tuple(access or ()),
+            vouched=body.phases,
         )
         command = " ".join(
             [
