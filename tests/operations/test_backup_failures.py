@@ -19,10 +19,10 @@ from tests.support.proven import proven, proven_copy
 from tests.support.servers import Databases, default_major
 from toolkit.connection import connect
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
-from toolkit.operations.backup import dump, failures, make, tools
+from toolkit.operations.backup import dump, failures, make, tools, verify
 from toolkit.operations.backup.facts import read_facts
 from toolkit.operations.backup.folder import leftovers, unfinished
-from toolkit.operations.backup.listing import backups
+from toolkit.operations.backup.listing import ProofState, backups
 from toolkit.operations.backup.make import make_backup
 from toolkit.operations.backup.prove import Proof
 
@@ -200,11 +200,12 @@ def test_a_proof_that_cannot_be_had_leaves_the_backup_unverified(
     def impossible(*arguments: object) -> Proof:
         raise OperationalError("no server", next_step="install one")
 
-    monkeypatch.setattr(make, "prove", impossible)
+    monkeypatch.setattr(verify, "prove", impossible)
     with pytest.raises(OperationalError, match="no server"):
         make_backup(migrated.url, "local", tmp_path, observer=Silent())
 
-    assert [backup.verified for backup in backups(tmp_path, "local", check=True)] == [False]
+    (one,) = backups(tmp_path, "local", check=True)
+    assert (one.verified, one.proof, one.problem) == (False, ProofState.INTERRUPTED, None)
 
 
 def test_killed_in_the_middle_it_is_recognised_and_removed(
