@@ -96,9 +96,8 @@ class Typed:
 
 @pytest.fixture
 def types(database: Database, tmp_path: Path) -> Callable[..., Typed]:
-    """Types the command in a folder that knows the database as staging and as production."""
-    for name in ("staging", "production"):
-        (tmp_path / f".env.{name}").write_text(f"DATABASE_URL={database.url}\n", "utf-8")
+    """Types the command in a folder that knows the database as staging."""
+    (tmp_path / ".env.staging").write_text(f"DATABASE_URL={database.url}\n", "utf-8")
     code = (
         "import sys, typer, toolkit.cli as cli; from toolkit.cli.backfill import backfill\n"
         "cli.app = typer.Typer(); cli.app.callback()(lambda: None)\n"
@@ -143,8 +142,9 @@ def test_the_command_stops_when_time_is_up_and_says_how_to_go_on(
 
 
 def test_the_command_wants_a_protected_environment_named_and_the_right_one(
-    types: Callable[..., Typed], database: Database
+    types: Callable[..., Typed], database: Database, tmp_path: Path
 ) -> None:
+    (tmp_path / ".env.staging").rename(tmp_path / ".env.production")
     assert types("production", "--yes").code == 2
     assert types("production", "--confirm", "staging").code == 2
     assert database.value("select count(*) from ledger.migration_runs") == 0
