@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,30 +161,6 @@ def test_a_pg_dump_that_would_queue_behind_a_change_of_shape_gives_up(
 
     assert error.exit_code == 3
     assert "locked" in error.message
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk that takes no dump."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_full_disk(migrated: Database, small_disk: Path) -> None:
-    error = refused(migrated.url, small_disk / "backups")
-
-    assert error.exit_code == 3
-    assert error.message.startswith("the disk is full")
-    assert "METERLEDGER_BACKUPS" in error.next_step
 
 
 def test_a_folder_that_cannot_be_made(migrated: Database, tmp_path: Path) -> None:

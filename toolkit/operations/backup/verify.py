@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from toolkit.errors import OperationalError
 from toolkit.local.binaries import Binaries
-from toolkit.operations.backup.failures import result_not_written
+from toolkit.operations.backup.failures import not_proven, result_not_written
 from toolkit.operations.backup.manifest import Manifest, write_manifest
 from toolkit.operations.backup.prove import prove
 from toolkit.trial import Observer
@@ -56,7 +57,10 @@ def verify_backup(report: BackupReport, tools: Binaries, observer: Observer) -> 
         done[table] = rows
         observer.progress(sum(done.values()), report.manifest.facts.rows)
 
-    proof = prove(report.path, report.manifest, tools, told)
+    try:
+        proof = prove(report.path, report.manifest, tools, told)
+    except OperationalError as error:
+        raise not_proven(error, report.path.name) from error
     good = not proof.differences
     manifest = replace(
         report.manifest,
