@@ -77,7 +77,7 @@ def deploy(
         raise UsageError("--sql and --offline go with --plan", next_step="add --plan")
     if plan and offline:
         _show(None, environment or settings.LOCAL, through, show_sql=show_sql, as_json=as_json)
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=not plan)
     name = where.environment.name
     if plan:
         _show(where.url, name, through, show_sql=show_sql, as_json=as_json)

@@ -52,7 +52,7 @@ def rollback(
     Stops before anything where rows would be lost that exist nowhere else. Interrupted, it goes
     on when it is given again. Exit code of --plan: 0 where nothing would be lost, else 1.
     """
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=not plan)
     with connect(where.url, autocommit=True) as connection:
         require(connection, where.environment.name)
     planned = plan_rollback(where.url, to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from toolkit.errors import FindingsError, OperationalError
 from toolkit.operations.deploy.lock import APPLICATION, at
 from toolkit.operations.deploy.plan import DeployPlan
 from toolkit.resources import statement
+from toolkit.rollout.checksums import short
 from toolkit.rollout.inspect import MigrationFile
 
 Connection = psycopg.Connection[TupleRow]
@@ -66,6 +67,34 @@ def require_pushable(plan: DeployPlan) -> None:
         "migration out of migrations/",
         details=plan.refusals,
     )
+
+
+def require_vouched(plan: DeployPlan, vouched: Mapping[str, str] | None) -> None:
+    """The files at hand must still be those that a receipt vouches for.
+
+    Raises:
+        FindingsError: with a line for each that is not.
+    """
+    if vouched is None:
+        return
+    here = {one.file.version: one.checksum for one in plan.files}
+    names = {one.file.version: one.file.path.name for one in plan.files}
+    other = sorted({v for v in {*here, *vouched} if here.get(v) != vouched.get(v)})
+    if other:
+        raise FindingsError(
+            "nothing was deployed: the files at hand are not those that were vouched for",
+            next_step="see who changes migrations/; put the files back, or prove them on staging "
+            "and promote again",
+            details=tuple(f"{names.get(v, v)}: {_differs(v, here, vouched)}" for v in other),
+        )
+
+
+def _differs(version: str, here: Mapping[str, str], vouched: Mapping[str, str]) -> str:
+    if version not in here:
+        return "vouched for, and not here"
+    if version not in vouched:
+        return "here, and not vouched for"
+    return f"vouched for as {short(vouched[version])}, now {short(here[version])}"
 
 
 def require_way(database_url: str) -> Way:

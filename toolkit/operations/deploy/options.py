@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,8 @@ class DeployOptions:
         time_zone: the app's zone, confirmed by the operator; None: as the database has it.
         defer_backfill: the data is left to `meterledger backfill`.
         through: the last version to apply; None: all.
+        vouched: version → checksum of the files that a receipt vouches for, no more and no
+            less; None: none is demanded.
         lock_timeout: seconds that a statement may wait for a lock before it gives way; the
             files' own limit of 5 s holds too. Concurrent builds block nobody and are not limited.
         retries: how often a file is tried.
@@ -46,6 +49,7 @@ class DeployOptions:
     time_zone: str | None = None
     defer_backfill: bool = False
     through: str | None = None
+    vouched: Mapping[str, str] | None = None
     lock_timeout: float = LOCK_TIMEOUT_SECONDS
     retries: int = RETRIES
     pause: float = PAUSE_SECONDS

@@ -63,20 +63,23 @@ def run_deploy(database_url: str, options: DeployOptions, observer: Observer) ->
     Raises:
         UsageError: the URL cannot be parsed, there is no such version, or the database says
             that it is another environment.
-        FindingsError: a file must not be pushed, was edited after it was applied, or does not
-            hold after it was pushed.
+        FindingsError: a file must not be pushed, was edited after it was applied or is not the
+            one vouched for, or does not hold after it was pushed.
         OperationalError: no CLI, no connection, a transaction pooler, a read-only server,
             another deploy, an earlier push that still works, or a file that failed.
     """
     started = time.monotonic()
     observer.step("guard")
     files = inspect_folder()
-    guard.require_pushable(make_plan(files, None, through=options.through))
+    planned = make_plan(files, None, through=options.through)
+    guard.require_pushable(planned)
+    guard.require_vouched(planned, options.vouched)
     facts = provenance()
     direct = guard.require_way(database_url) is Way.DIRECT
     try:
         with deploy_lock(database_url) as lock:
-            job = Job(database_url, lock, options, observer, facts, direct)
+            expected = {one.file.version: one.checksum for one in planned.files}
+            job = Job(database_url, lock, options, observer, facts, direct, expected)
             return _deploy(job, files, started)
     except MeterledgerError:
         raise
@@ -92,6 +95,7 @@ def _deploy(job: Job, files: Sequence[MigrationFile], started: float) -> DeployR
     guard.require_quiet(connection, files, wait=options.wait, note=observer.note)
     plan = make_plan(files, read_state(connection), through=options.through)
     guard.require_pushable(plan)
+    guard.require_vouched(plan, options.vouched)
     observer.note(f"guarded in {time.monotonic() - started:.1f} s, the lock is held")
     continued = _take_over(job)
     adopted = _adopt(job, plan)
