@@ -197,12 +197,18 @@ def test_what_clients_write_between_two_batches_is_neither_lost_nor_half_there(
     assert listed(database) == 0
     # The legacy rows alone hold what was written, and the next backfill moves it.
     ids = [id_ for _, id_ in written]
-    made = "select count(*) from token_events where metadata ? 'migrated_from'"
-    assert database.value(made) == 0
+    made = (
+        "select count(*) from token_events"
+        " where coalesce(reading_id, id) = any (%s) and kwh_amount = 7"
+    )
+    assert database.value(made, (ids,)) == 0
     assert run_backfill(database.url, BackfillOptions(share=1), Said()).finished
     assert validate(database.url).valid
     seen = database.rows(
-        "select distinct kwh_value from electricity_readings_v where id = any (%s)", (ids,)
+        "select distinct v.kwh_value from electricity_readings_v as v"
+        " inner join unnest(%s::uuid[], %s::uuid[]) as w (user_id, id)"
+        " on w.user_id = v.user_id and w.id = v.id",
+        ([user for user, _ in written], ids),
     )
     assert seen == [(7,)]
 
