@@ -16,6 +16,7 @@ from toolkit.connection import redact
 from toolkit.operations.status import State, Status, detail_of, state_of
 from toolkit.operations.status.model import Count, Events
 from toolkit.operations.status.state import quantile
+from toolkit.validation.catalogue import SETTLE
 
 _LONGEST = 60
 _LISTED = 5
@@ -52,6 +53,8 @@ def _summary(status: Status) -> Iterator[RenderableType]:
         f"{_known(status.rejects_open)} (waived: {_known(status.rejects_waived)}); near matches "
         f"left: {_known(status.near_matches)}"
     )
+    if status.set_aside:
+        yield _text(f"set aside by a rollback, to decide: {status.set_aside:,}; {SETTLE}", "yellow")
     yield _text(_refreshes(status))
     audit = next(iter(status.audits), None)
     if audit is not None:
@@ -207,6 +210,7 @@ def status_object(status: Status) -> dict[str, Any]:
         "pending": _count(status.pending),
         "rejects": {"left": status.rejects_open, "waived": status.rejects_waived},
         "near_matches": status.near_matches,
+        "set_aside": status.set_aside,
         "relations": [_fields(r) for r in status.relations],
         "refreshes": {
             "last": _fields(status.refreshed[0]) if status.refreshed else None,

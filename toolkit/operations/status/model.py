@@ -51,6 +51,7 @@ class Objects:
     near_matches: bool
     decisions: bool
     receipts: bool
+    unsettled: bool
     history: bool
     sync: bool
     archive: str | None
@@ -183,6 +184,7 @@ class Status:
         pending: legacy rows that are neither migrated nor rejected.
         applied: phase files in the CLI's history; `missing`: those that are not.
         refreshes, deployments, runs, receipts: the newest ones, newest first.
+        set_aside: entries that a rollback set aside, no migration applied again and nobody settled.
         near_matches: None where they were not counted, being many rows to join.
         notes: what could not be read, and why.
     """
@@ -210,6 +212,7 @@ class Status:
     rejects_open: int | None = None
     rejects_waived: int | None = None
     near_matches: int | None = None
+    set_aside: int | None = None
     locks: tuple[Lock, ...] = ()
     notes: tuple[str, ...] = ()
 
