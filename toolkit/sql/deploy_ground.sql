@@ -1,5 +1,5 @@
--- Where rows that pushing the data phase would move are counted: is the legacy table a table, are the
--- lists there that say what has moved already, and are there settings, which may defer it.
+-- Where to count the rows that pushing the data phase would move: is the legacy table a table, are
+-- the lists there that say what has moved already, and are there settings, which may defer it.
 select
   exists(
     select from pg_class as c
