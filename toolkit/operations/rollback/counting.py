@@ -21,10 +21,11 @@ KEYS = "20261101000104"
 VIEWS = "20261101000300"
 INSTALL = "20261101000400"
 RECORD = "20261101000500"
+CALLS = "20261101000700"
 # Each table of the schema ledger, so that one that nobody thought of counts as lost.
 KNOWN_TABLES = (
-    *("amended_events", "deployments", "found_objects", "heads", "maintenance", "merges"),
-    *("migrated_readings", "migration_rejects", "migration_runs", "readings", "receipts"),
+    *("amended_events", "deployments", "event_calls", "found_objects", "heads", "maintenance"),
+    *("merges", "migrated_readings", "migration_rejects", "migration_runs", "readings", "receipts"),
     *("refresh_log", "reviewed_matches", "set_aside", "settings"),
 )
 
