@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.support.calls import Client, call, moves
+from tests.support.calls import Client, call, moves, refused
 from tests.support.database import Connection, Database
 from tests.support.events import (
     ADJUSTMENT,
@@ -48,12 +48,6 @@ def client(owner: Connection) -> Client:
 @pytest.fixture
 def other(owner: Connection) -> Client:
     return Client(owner, sign_up(owner, 1)[0])
-
-
-def refused(sqlstate: str, words: str) -> pytest.RaisesExc[psycopg.Error]:
-    return pytest.RaisesExc(
-        psycopg.Error, match=words, check=lambda error: error.sqlstate == sqlstate
-    )
 
 
 # record_event

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
+import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -30,6 +32,13 @@ def call(connection: Connection, name: str, **arguments: object) -> Result:
     assert row is not None
     result: Result = row[0]
     return result
+
+
+def refused(sqlstate: str, words: str) -> pytest.RaisesExc[psycopg.Error]:
+    """A block that must be refused, with this SQLSTATE and in these words (a pattern)."""
+    return pytest.RaisesExc(
+        psycopg.Error, match=words, check=lambda error: error.sqlstate == sqlstate
+    )
 
 
 class Client:

@@ -35,13 +35,21 @@ def named_in_calls(attacks: Attacks) -> Iterator[Probe]:
             )
     if _ROLLBACK in rules:
         call = "select count(*) from public.rollback_recalculation({})"
-        attack, honest = (
-            (_recorded(home, batch), alice.step(compose(call, batch)))
-            for home, batch in ((theirs, uuid4()), (mine, uuid4()))
-        )
         title = "a call that names another's recalculation"
+        recorded, asked = zip(
+            *(
+                (_recorded(home, batch), alice.step(compose(call, batch)))
+                for home, batch in ((theirs, uuid4()), (mine, uuid4()))
+            ),
+            strict=True,
+        )
         yield from attacks.pair(
-            title, _ROLLBACK, attack, refused(_NOT_THERE), honest, allowed(exactly=1)
+            title,
+            _ROLLBACK,
+            (recorded[0], asked[0]),
+            refused(_NOT_THERE),
+            (recorded[1], asked[1]),
+            allowed(exactly=1),
         )
     if _PREVIEW in rules:
         call = (
