@@ -287,20 +287,30 @@ CREATE FUNCTION ledger.find_event(p_event_id uuid) RETURNS public.token_events
 declare
   v_user_id uuid := auth.uid();
   v_event public.token_events;
+  v_shown public.token_events;
   v_survivor public.token_events;
 begin
   select e.* into v_event
   from public.token_events as e
   where e.user_id = v_user_id and e.id = p_event_id;
-  if not found then
-    select e.* into v_event
-    from public.token_events as e
-    where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
-      and not e.is_voided and e.event_type <> 'VOID';
+  select e.* into v_shown
+  from public.token_events as e
+  where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
+    and not e.is_voided and e.event_type <> 'VOID';
+  if v_event.id is null then
+    v_event := v_shown;
   end if;
   if v_event.id is null then
     raise exception 'no event % in this ledger', p_event_id
       using errcode = 'ML204', hint = 'Give the id of an event or a reading of the signed-in user.';
+  end if;
+  -- A migrated reading shows under an id that another event has for its own: no guess is made.
+  if v_event.id <> v_shown.id then
+    raise exception 'two events answer to the id %, one by its own, one by its reading''s',
+      p_event_id
+      using errcode = 'ML213', detail = format('The reading''s event is %s.', v_shown.id),
+        hint = 'Name the reading''s event by its own id, the other one by the id that it shows '
+          'under in the readings.';
   end if;
   if v_event.event_type = 'VOID' then
     raise exception 'event % is a void, and a void stays', v_event.id
@@ -323,7 +333,7 @@ begin
 end;
 $_$;
 
-COMMENT ON FUNCTION ledger.find_event(p_event_id uuid) IS 'One of the caller''s events, by its id or by its reading''s; for a merged one the event that stands for it; ML204 if there is none, ML202 if it is a void';
+COMMENT ON FUNCTION ledger.find_event(p_event_id uuid) IS 'One of the caller''s events, by its id or by its reading''s; for a merged one the event that stands for it; ML204 if there is none, ML213 if there are two, ML202 if it is a void';
 
 CREATE FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) RETURNS jsonb
     LANGUAGE sql
@@ -2279,9 +2289,12 @@ begin
 
   -- The event that the change cancelled, by the link of its VOID event: the trigger itself where it
   -- was deleted, the original where it was replaced.
-  select e.* into v_trigger
-  from public.token_events as e
-  where e.user_id = v_user_id and e.id = v_batch.trigger_event_id;
+  if exists (
+    select from public.token_events as e
+    where e.user_id = v_user_id and e.id = v_batch.trigger_event_id
+  ) then
+    v_trigger := ledger.find_event(v_batch.trigger_event_id);
+  end if;
   select e.* into v_lost
   from public.token_events as v
   inner join public.token_events as e on e.user_id = v.user_id and e.id = v.void_of_event
