@@ -553,12 +553,17 @@ CREATE FUNCTION ledger.is_back_dated(p_event public.token_events) RETURNS boolea
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
-  select exists (
-    select from public.token_events as e
-    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
-      and (e.event_date, e.created_at, e.id)
+  -- The last event alone is looked at, in the index: a scan for any later one would find none in
+  -- the usual case, and read everything before it knows.
+  select coalesce((
+    select
+      (e.event_date, e.created_at, e.id)
       > ((p_event).event_date, (p_event).created_at, (p_event).id)
-  );
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+    order by e.event_date desc, e.created_at desc, e.id desc
+    limit 1
+  ), false);
 $$;
 
 COMMENT ON FUNCTION ledger.is_back_dated(p_event public.token_events) IS 'Whether a counted event of the caller comes after this place in the order';
