@@ -16,6 +16,23 @@ CREATE TYPE ledger.span AS (
 
 COMMENT ON TYPE ledger.span IS 'The stretch of one user''s events that a statement changed, by event_date, both ends in it';
 
+CREATE FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'event_id', c.event_id, 'event_type', c.event_type, 'event_date', c.event_date,
+      'old_kwh', c.supposed_kwh, 'new_kwh', c.current_kwh
+    )
+    order by c.event_date, c.created_at, c.event_id
+  ), '[]')
+  from ledger.position_changes(p_from, p_until, p_without, p_with) as c
+  where c.current_kwh is distinct from c.supposed_kwh;
+$$;
+
+COMMENT ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) IS 'What a change that is made already did to later positions: an array of {event_id, event_type, event_date, old_kwh, new_kwh}; old is without the first and with the second list of events';
+
 CREATE FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -70,6 +87,96 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) IS 'Completes or displaces events that stand under a reading''s own id, and notes how they were';
+
+CREATE TABLE public.token_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    event_type text NOT NULL,
+    event_date timestamp with time zone NOT NULL,
+    kwh_amount numeric NOT NULL,
+    token_cost numeric,
+    notes text,
+    meter_photo_url text,
+    is_voided boolean DEFAULT false NOT NULL,
+    voided_at timestamp with time zone,
+    voided_by uuid,
+    voided_reason text,
+    void_of_event uuid,
+    recalc_batch_id uuid,
+    created_by uuid,
+    metadata jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    observed_kwh numeric,
+    reading_id uuid,
+    idempotency_key text,
+    legacy_token_amount numeric,
+    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
+CASE event_type
+    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
+    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
+    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
+    ELSE true
+END)),
+    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
+    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
+    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
+);
+
+COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
+
+COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
+
+COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
+
+COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
+
+COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
+
+COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
+
+CREATE FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_told_id uuid := ledger.void_event_of(p_target);
+begin
+  -- One statement: nothing that fires in between sees the fact gone, or there twice.
+  with marked as (
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_by = v_user_id, voided_reason = p_reason
+    where e.user_id = v_user_id and e.id = p_target and not e.is_voided
+  )
+  insert into public.token_events (
+    id, user_id, event_type, event_date, kwh_amount, observed_kwh, token_cost, notes,
+    meter_photo_url, metadata, void_of_event, recalc_batch_id, idempotency_key, created_by,
+    created_at
+  )
+  select
+    gen_random_uuid(), v_user_id, 'VOID', now(), 0, null::numeric, null::numeric, null, null,
+    jsonb_strip_nulls(jsonb_build_object('reason', p_reason, 'replaced_by', (p_new).id)),
+    p_target, p_batch_id, case when (p_new).id is null then p_key end, v_user_id,
+    clock_timestamp()
+  where p_target is not null and v_told_id is null
+  union all
+  select
+    (p_new).id, v_user_id, (p_new).event_type, (p_new).event_date, (p_new).kwh_amount,
+    (p_new).observed_kwh, (p_new).token_cost, (p_new).notes, (p_new).meter_photo_url,
+    (p_new).metadata, null, p_batch_id, p_key, v_user_id, (p_new).created_at
+  where (p_new).id is not null;
+
+  -- A VOID event that came before the mark, in two steps, gets its link now.
+  if v_told_id is not null and p_batch_id is not null then
+    update public.token_events as e
+    set recalc_batch_id = p_batch_id
+    where e.user_id = v_user_id and e.id = v_told_id;
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) IS 'Voids one of the caller''s events (both halves, or the missing one), records a new one, or both, in one statement';
 
 CREATE FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -296,6 +403,54 @@ end;
 $_$;
 
 COMMENT ON FUNCTION ledger.archive_obstacles(p_users uuid[]) IS 'Readings of the given users, or of everybody, that the archived table could not take back, and why';
+
+CREATE FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_earlier record;
+begin
+  if v_user_id is null then
+    raise exception 'nobody is signed in, and % is for a user''s own ledger', p_call
+      using errcode = '28000', hint = 'Send the user''s access token.';
+  end if;
+  if length(p_key) not between 1 and 200 then
+    raise exception 'an idempotency key has 1 to 200 characters, not %', length(p_key)
+      using errcode = 'ML200', hint = 'A UUID made once for each act of the user does well.';
+  end if;
+
+  -- No row, yet the statement trigger takes the user's turn: from here on nobody else writes this
+  -- user's events until the transaction ends, and later statements see what others wrote before.
+  update public.token_events as e set is_voided = e.is_voided where false;
+
+  if p_key is null then
+    return null;
+  end if;
+  select c.call, c.arguments, c.result into v_earlier
+  from ledger.event_calls as c
+  where c.user_id = v_user_id and c.idempotency_key = p_key;
+  if found then
+    if v_earlier.call <> p_call or v_earlier.arguments <> p_arguments then
+      raise exception 'this idempotency key came with another call before: %', v_earlier.call
+        using errcode = 'ML206', detail = v_earlier.arguments::text,
+          hint = 'Repeat a call with the very same arguments; use a fresh key for a new one.';
+    end if;
+    return v_earlier.result;
+  end if;
+  if exists (
+    select from public.token_events as e
+    where e.user_id = v_user_id and e.idempotency_key = p_key
+  ) then
+    raise exception 'this idempotency key belongs to an event that was inserted directly'
+      using errcode = 'ML206', hint = 'Read that event back by its idempotency_key.';
+  end if;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) IS 'Takes the caller''s turn; the result of the earlier call with this key, null if there is none; another call under the same key is refused (ML206)';
 
 CREATE TABLE ledger.readings (
     id uuid NOT NULL,
@@ -1133,6 +1288,91 @@ $$;
 
 COMMENT ON FUNCTION ledger.erase_user() IS 'After a profile is deleted: removes everything that ledger keeps of that user';
 
+CREATE FUNCTION ledger.event_again(p_event public.token_events, p_link text) RETURNS public.token_events
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.token_events := p_event;
+begin
+  v_event.id := gen_random_uuid();
+  v_event.void_of_event := null;
+  v_event.metadata := case jsonb_typeof(p_event.metadata)
+    when 'object' then p_event.metadata - 'migrated_from' else '{}'
+    end || jsonb_build_object(p_link, p_event.id);
+  return v_event;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) IS 'An event as it is recorded a second time, under a new id, linked to the first in its metadata; that a migration made the first is not said of it';
+
+CREATE FUNCTION ledger.find_event(p_event_id uuid) RETURNS public.token_events
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id uuid := auth.uid();
+  v_event public.token_events;
+  v_shown public.token_events;
+  v_survivor public.token_events;
+begin
+  select e.* into v_event
+  from public.token_events as e
+  where e.user_id = v_user_id and e.id = p_event_id;
+  select e.* into v_shown
+  from public.token_events as e
+  where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
+    and not e.is_voided and e.event_type <> 'VOID';
+  if v_event.id is null then
+    v_event := v_shown;
+  end if;
+  if v_event.id is null then
+    raise exception 'no event % in this ledger', p_event_id
+      using errcode = 'ML204', hint = 'Give the id of an event or a reading of the signed-in user.';
+  end if;
+  -- A migrated reading shows under an id that another event has for its own: no guess is made.
+  if v_event.id <> v_shown.id then
+    raise exception 'two events answer to the id %, one by its own, one by its reading''s',
+      p_event_id
+      using errcode = 'ML213', detail = format('The reading''s event is %s.', v_shown.id),
+        hint = 'Name the reading''s event by its own id, the other one by the id that it shows '
+          'under in the readings.';
+  end if;
+  if v_event.event_type = 'VOID' then
+    raise exception 'event % is a void, and a void stays', v_event.id
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+
+  -- A dual-written event that the migration merged: its reading's event states the same fact.
+  if v_event.is_voided and ledger.void_event_of(v_event.id) is null then
+    select e.* into v_survivor
+    from public.token_events as e
+    where e.user_id = v_user_id and not e.is_voided and e.event_type <> 'VOID'
+      and coalesce(e.reading_id, e.id) = substring(
+        v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
+      )::uuid;
+    if found then
+      return v_survivor;
+    end if;
+  end if;
+  return v_event;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.find_event(p_event_id uuid) IS 'One of the caller''s events, by its id or by its reading''s; for a merged one the event that stands for it; ML204 if there is none, ML213 if there are two, ML202 if it is a void';
+
+CREATE FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into ledger.event_calls (user_id, idempotency_key, call, arguments, result)
+  select auth.uid(), p_key, p_call, p_arguments, p_result
+  where p_key is not null;
+  select p_result;
+$$;
+
+COMMENT ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) IS 'Notes what a call with a key answered, and hands it on';
+
 CREATE FUNCTION ledger.finish_migration(p_run_id bigint) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1209,6 +1449,74 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.guard_batch_update() IS 'Refuses to change who recorded a recalculation (ML101)';
+
+CREATE FUNCTION ledger.guard_direct_insert() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_type text;
+begin
+  if current_user not in ('authenticated', 'service_role', 'anon') then
+    return new;
+  end if;
+  if new.event_type is distinct from 'VOID' then
+    if new.event_date > now() + interval '1 day'
+      or (new.event_type = 'TOPUP' and new.kwh_amount <= 0)
+    then
+      perform ledger.refuse_impossible(new);
+    end if;
+    return new;
+  end if;
+
+  -- Another's row is row level security's to refuse, in its own words.
+  if current_user = 'authenticated' and new.user_id is distinct from auth.uid() then
+    return new;
+  end if;
+  perform ledger.refuse_impossible(new);
+  select e.event_type into v_type
+  from public.token_events as e
+  where e.user_id = new.user_id and e.id = new.void_of_event;
+  if not found then
+    raise exception 'the event that this VOID event cancels is not there: %', new.void_of_event
+      using errcode = '23503', constraint = 'token_events_void_of_event_tenant_fkey',
+        hint = 'void_of_event is the id of an event of the same user, recorded before.';
+  end if;
+  if v_type = 'VOID' then
+    raise exception 'event % is a void, and a void stays', new.void_of_event
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+  if exists (
+    select from public.token_events as v
+    where v.user_id = new.user_id and v.void_of_event = new.void_of_event
+      and v.event_type = 'VOID' and not v.is_voided and v.id <> new.id
+  ) then
+    raise exception 'event % has its VOID event already', new.void_of_event
+      using errcode = '23505', constraint = 'token_events_one_void_a_target',
+        hint = 'Nothing is left to do.';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.guard_direct_insert() IS 'Refuses what an API role may not record: a second VOID event (23505), a void of a void (ML202), a VOID event without its target (ML203, 23503), a date more than a day ahead (ML201), a top-up that adds nothing (23514)';
+
+CREATE FUNCTION ledger.guard_direct_void() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if old.event_type = 'VOID' and new.is_voided and not old.is_voided
+    and current_user in ('authenticated', 'service_role', 'anon')
+  then
+    raise exception 'event % is a void, and a void stays', old.id
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.guard_direct_void() IS 'Refuses that an API role voids a void (ML202)';
 
 CREATE FUNCTION ledger.guard_event_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1364,6 +1672,25 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.insert_reading() IS 'Instead of an insert into the view electricity_readings: records the event';
+
+CREATE FUNCTION ledger.is_back_dated(p_event public.token_events) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- The last event alone is looked at, in the index: a scan for any later one would find none in
+  -- the usual case, and read everything before it knows.
+  select coalesce((
+    select
+      (e.event_date, e.created_at, e.id)
+      > ((p_event).event_date, (p_event).created_at, (p_event).id)
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+    order by e.event_date desc, e.created_at desc, e.id desc
+    limit 1
+  ), false);
+$$;
+
+COMMENT ON FUNCTION ledger.is_back_dated(p_event public.token_events) IS 'Whether a counted event of the caller comes after this place in the order';
 
 CREATE FUNCTION ledger.is_cut_over() RETURNS boolean
     LANGUAGE sql STABLE
@@ -1991,6 +2318,27 @@ $$;
 
 COMMENT ON FUNCTION ledger.migration_problems() IS 'What stands in the way of the data migration, and what to do about it; empty when nothing does';
 
+CREATE FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) RETURNS public.token_events
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.token_events;
+begin
+  v_event.id := gen_random_uuid();
+  v_event.event_type := p_event_type;
+  v_event.kwh_amount := p_kwh_amount;
+  v_event.observed_kwh := p_observed_kwh;
+  -- The clock, not the transaction's start: who waited for the turn comes after who had it.
+  v_event.event_date := coalesce(p_event_date, clock_timestamp());
+  v_event.created_at := clock_timestamp();
+  perform ledger.refuse_impossible(v_event);
+  return v_event;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'An event as it would be recorded now; refuses what cannot be true';
+
 CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) RETURNS numeric
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2025,6 +2373,104 @@ CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp wi
 $$;
 
 COMMENT ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) IS 'kWh left just before a place in a user''s order: the last anchor plus the steps since';
+
+CREATE FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, current_kwh numeric, supposed_kwh numeric, current_consumption_kwh numeric, supposed_consumption_kwh numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    c.event_id, c.event_type, c.event_date, c.created_at, c.position_kwh, s.position_kwh,
+    c.consumption_kwh, s.consumption_kwh
+  from ledger.positions_if(p_from, p_until) as c
+  inner join ledger.positions_if(p_from, p_until, p_without, p_with, p_new) as s
+    on s.event_id = c.event_id
+  where (c.position_kwh, c.consumption_kwh) is distinct from (s.position_kwh, s.consumption_kwh);
+$$;
+
+COMMENT ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) IS 'Counted events whose position or consumption (kWh) would be another under a supposition';
+
+CREATE FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, position_kwh numeric, consumption_kwh numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with
+  -- The last anchor before the stretch and the first one after it.
+  bounds as materialized (
+    select
+      coalesce((
+        select max(e.event_date)
+        from public.token_events as e
+        where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+          and (e.event_type = 'METER_READING' or e.observed_kwh is not null)
+          and e.event_date < p_from
+      ), '-infinity') as base_date,
+      coalesce((
+        select min(e.event_date)
+        from public.token_events as e
+        where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+          and (e.event_type = 'METER_READING' or e.observed_kwh is not null)
+          and e.event_date > p_until
+      ), 'infinity') as stop_date
+  ),
+  counted as (
+    select e.id, e.event_type, e.event_date, e.created_at, e.kwh_amount, e.observed_kwh
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+      and e.event_date >= (select b.base_date from bounds as b)
+      and e.event_date <= (select b.stop_date from bounds as b)
+      and e.id <> all (p_without)
+    union all
+    select e.id, e.event_type, e.event_date, e.created_at, e.kwh_amount, e.observed_kwh
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and e.id = any (p_with)
+    union all
+    select
+      (p_new).id, (p_new).event_type, (p_new).event_date, (p_new).created_at,
+      (p_new).kwh_amount, (p_new).observed_kwh
+    where (p_new).id is not null
+  ),
+  -- Each as an anchor (what the meter showed) or a step (kWh added).
+  weighed as (
+    select
+      c.*,
+      case c.event_type when 'METER_READING' then c.kwh_amount else c.observed_kwh end as anchor_kwh,
+      case c.event_type when 'METER_READING' then 0 else c.kwh_amount end as step_kwh
+    from counted as c
+  ),
+  -- Island n holds the n-th anchor and the steps up to the next one.
+  islands as (
+    select
+      w.*,
+      count(w.anchor_kwh) over (
+        order by w.event_date, w.created_at, w.id rows unbounded preceding
+      ) as island
+    from weighed as w
+  ),
+  positions as (
+    select
+      i.*,
+      sum(coalesce(i.anchor_kwh, i.step_kwh)) over (
+        partition by i.island order by i.event_date, i.created_at, i.id rows unbounded preceding
+      ) as kwh
+    from islands as i
+  ),
+  consumptions as (
+    select
+      p.*,
+      case
+        when p.anchor_kwh is not null
+        then lag(p.kwh) over (order by p.event_date, p.created_at, p.id)
+          + p.step_kwh - p.anchor_kwh
+      end as used_kwh
+    from positions as p
+  )
+  -- What lies at the base is read for its sake only: its own base is not.
+  select c.id, c.event_type, c.event_date, c.created_at, c.kwh, c.used_kwh
+  from consumptions as c
+  where c.event_date >= p_from;
+$$;
+
+COMMENT ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) IS 'The caller''s positions and consumptions (kWh) from a stretch to the anchor that ends its effect: as they are, or as they would be without some events, with some voided ones, with a new one';
 
 CREATE FUNCTION ledger.prepare_cutback(p_limit integer DEFAULT 1000) RETURNS bigint
     LANGUAGE plpgsql
@@ -2380,53 +2826,6 @@ $$;
 
 COMMENT ON FUNCTION ledger.project_updates() IS 'After an update of token_events (a void): brings the projection up to date';
 
-CREATE TABLE public.token_events (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    user_id uuid NOT NULL,
-    event_type text NOT NULL,
-    event_date timestamp with time zone NOT NULL,
-    kwh_amount numeric NOT NULL,
-    token_cost numeric,
-    notes text,
-    meter_photo_url text,
-    is_voided boolean DEFAULT false NOT NULL,
-    voided_at timestamp with time zone,
-    voided_by uuid,
-    voided_reason text,
-    void_of_event uuid,
-    recalc_batch_id uuid,
-    created_by uuid,
-    metadata jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    observed_kwh numeric,
-    reading_id uuid,
-    idempotency_key text,
-    legacy_token_amount numeric,
-    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
-CASE event_type
-    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
-    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
-    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
-    ELSE true
-END)),
-    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
-    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
-    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
-    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
-);
-
-COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
-
-COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
-
-COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
-
-COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
-
-COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
-
-COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
-
 CREATE FUNCTION ledger.reading_as_event(p_reading ledger.readings) RETURNS public.token_events
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2527,6 +2926,39 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) IS 'Records an event for an old client''s reading, voiding the one that it replaces';
+
+CREATE FUNCTION ledger.refuse_impossible(p_event public.token_events) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_event.event_type = 'VOID' and p_event.void_of_event is null then
+    raise exception 'a VOID event names the event that it cancels'
+      using errcode = 'ML203', hint = 'Set void_of_event, or call void_event().';
+  end if;
+  if p_event.event_type is null or p_event.event_date is null or p_event.kwh_amount is null then
+    raise exception 'an event has a type, a date and an amount in kWh'
+      using errcode = 'ML200', hint = 'Give event_type, event_date and kwh_amount.';
+  end if;
+  if p_event.event_date > now() + interval '1 day' then
+    raise exception 'event_date lies more than a day ahead: %', p_event.event_date
+      using errcode = 'ML201',
+        hint = 'Record what happened, not what will; look at the device''s clock and time zone.';
+  end if;
+  if p_event.event_type = 'TOPUP' and p_event.kwh_amount <= 0 then
+    raise exception 'a top-up adds more than 0 kWh, not %', p_event.kwh_amount
+      using errcode = '23514', constraint = 'token_events_amount_by_type',
+        hint = 'To take kWh away, record an ADJUSTMENT; to cancel a top-up, void it.';
+  end if;
+  if p_event.event_type = 'METER_READING' and p_event.kwh_amount < 0 then
+    raise exception 'a meter shows 0 kWh or more, not %', p_event.kwh_amount
+      using errcode = '23514', constraint = 'token_events_amount_by_type',
+        hint = 'Give the kWh that the meter shows.';
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refuse_impossible(p_event public.token_events) IS 'Refuses a new event that cannot be true, in words for the client: ML200, ML201, ML203, 23514';
 
 CREATE FUNCTION ledger.refuse_taken_id(p_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2954,6 +3386,17 @@ $$;
 
 COMMENT ON FUNCTION ledger.time_zone() IS 'The confirmed time zone of the app, UTC while none is confirmed';
 
+CREATE FUNCTION ledger.told_event(p_event_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select to_jsonb(e)
+  from public.token_events as e
+  where e.user_id = (select auth.uid()) and e.id = p_event_id;
+$$;
+
+COMMENT ON FUNCTION ledger.told_event(p_event_id uuid) IS 'One of the caller''s events, as a call answers it';
+
 CREATE FUNCTION ledger.undo_data_migration() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3201,6 +3644,18 @@ $$;
 
 COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: changes the reading''s event';
 
+CREATE FUNCTION ledger.void_event_of(p_event_id uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select v.id
+  from public.token_events as v
+  where v.user_id = (select auth.uid()) and v.void_of_event = p_event_id
+    and v.event_type = 'VOID' and not v.is_voided;
+$$;
+
+COMMENT ON FUNCTION ledger.void_event_of(p_event_id uuid) IS 'The VOID event of one of the caller''s events';
+
 CREATE FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3286,6 +3741,33 @@ $$;
 
 COMMENT ON FUNCTION ledger.void_survivors() IS 'After a client voids a merged event: voids the migrated event that stands for the same fact';
 
+CREATE FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_affected jsonb := ledger.affected_events(p_from, p_until, p_without, p_with);
+  v_batch jsonb;
+begin
+  insert into public.recalculation_batches as b (
+    id, user_id, trigger_type, trigger_event_id, affected_events, events_count, created_by
+  )
+  values (
+    p_batch_id, v_user_id, p_trigger_type, p_trigger_event_id, v_affected,
+    jsonb_array_length(v_affected), v_user_id
+  )
+  returning to_jsonb(b) into v_batch;
+  update public.token_events as e
+  set recalc_batch_id = p_batch_id
+  from jsonb_array_elements(v_affected) as a (event)
+  where e.user_id = v_user_id and e.id = (a.event ->> 'event_id')::uuid;
+  return v_batch;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) IS 'Writes the recalculation of a change that is made already, and links the affected events to it';
+
 CREATE FUNCTION public.calculate_user_positions(p_user_id uuid) RETURNS TABLE(event_id uuid, user_id uuid, event_type text, event_date timestamp with time zone, kwh_amount numeric, token_cost numeric, notes text, meter_photo_url text, calculated_position numeric, daily_consumption numeric, is_topup boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3354,6 +3836,165 @@ CREATE FUNCTION public.create_user_profile() RETURNS trigger
 
 COMMENT ON FUNCTION public.create_user_profile() IS 'Gives each new user a profile';
 
+CREATE FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone DEFAULT NULL::timestamp with time zone, p_observed_kwh numeric DEFAULT NULL::numeric) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_new public.token_events;
+  v_later jsonb;
+  v_result jsonb;
+begin
+  if auth.uid() is null then
+    raise exception 'nobody is signed in, and preview_backdate is for a user''s own ledger'
+      using errcode = '28000', hint = 'Send the user''s access token.';
+  end if;
+  v_new := ledger.new_event(p_event_type, p_kwh_amount, p_event_date, p_observed_kwh);
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'event_id', c.event_id, 'event_type', c.event_type, 'event_date', c.event_date,
+      'old_kwh', c.current_kwh, 'new_kwh', c.supposed_kwh,
+      'old_consumption_kwh', c.current_consumption_kwh,
+      'new_consumption_kwh', c.supposed_consumption_kwh
+    )
+    order by c.event_date, c.created_at, c.event_id
+  ), '[]') into v_later
+  from ledger.position_changes(v_new.event_date, v_new.event_date, p_new => v_new) as c;
+  select jsonb_build_object(
+    'position_kwh', p.position_kwh, 'consumption_kwh', p.consumption_kwh, 'later', v_later
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date, p_new => v_new) as p
+  where p.event_id = v_new.id;
+  return v_result;
+end;
+$$;
+
+COMMENT ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'What record_event would do, without doing it. Answers {position_kwh, consumption_kwh, later}: later is an array of {event_id, event_type, event_date, old_kwh, new_kwh, old_consumption_kwh, new_consumption_kwh} of the events whose position or consumption would change';
+
+CREATE FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id uuid := auth.uid();
+  v_arguments jsonb := jsonb_build_object('event_id', p_event_id);
+  v_result jsonb := ledger.begin_call('recalculate', p_idempotency_key, v_arguments);
+  v_event public.token_events;
+  v_replaced public.token_events;
+  v_batch_id uuid := gen_random_uuid();
+  v_void_id uuid;
+  v_known_id uuid;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_event := ledger.find_event(p_event_id);
+
+  -- What changed is read from the events: one that counts was recorded, or stands in for a voided
+  -- one that it names; one that is void was deleted.
+  if v_event.is_voided then
+    v_void_id := ledger.void_event_of(v_event.id);
+    if v_void_id is null then
+      raise exception 'event % is half void: it is marked, and its VOID event is missing',
+        v_event.id
+        using errcode = 'ML209', hint = 'Insert its VOID event, or call void_event().';
+    end if;
+    select v.recalc_batch_id into v_known_id
+    from public.token_events as v
+    where v.user_id = v_user_id and v.id = v_void_id;
+  else
+    select e.* into v_replaced
+    from public.token_events as e
+    where e.user_id = v_user_id and e.is_voided and e.event_type <> 'VOID'
+      and e.id = substring(
+        v_event.metadata ->> 'replaces' from '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      )::uuid;
+    v_void_id := ledger.void_event_of(v_replaced.id);
+    select b.id into v_known_id
+    from public.recalculation_batches as b
+    where b.user_id = v_user_id and b.trigger_event_id = v_event.id and b.rolled_back_at is null
+    limit 1;
+  end if;
+  if v_known_id is not null then
+    raise exception 'this change of event % is recorded already, in recalculation %',
+      v_event.id, v_known_id
+      using errcode = 'ML212', hint = 'Read that recalculation back.';
+  end if;
+
+  update public.token_events as e
+  set recalc_batch_id = v_batch_id
+  where e.user_id = v_user_id and e.id in (v_event.id, v_void_id);
+  v_result := jsonb_build_object('batch', ledger.write_batch(
+    v_batch_id,
+    case
+      when v_replaced.id is not null and 'TOPUP' in (v_replaced.event_type, v_event.event_type)
+      then 'EDIT_TOPUP'
+      when v_replaced.id is not null or v_event.event_type <> 'TOPUP' then 'MANUAL_CORRECTION'
+      when v_event.is_voided then 'DELETE_TOPUP'
+      else 'BACKDATE_TOPUP'
+    end,
+    v_event.id,
+    least(v_event.event_date, v_replaced.event_date),
+    greatest(v_event.event_date, v_replaced.event_date),
+    case when v_event.is_voided then '{}' else array[v_event.id] end,
+    case
+      when v_event.is_voided then array[v_event.id]
+      when v_replaced.id is not null then array[v_replaced.id]
+      else '{}'
+    end
+  ));
+  return ledger.finish_call('recalculate', p_idempotency_key, v_arguments, v_result);
+end;
+$_$;
+
+COMMENT ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) IS 'For a change that was written directly: writes the recalculation of a recorded, replaced (metadata.replaces) or voided event, old positions being those without the change, and links the affected events. Answers {batch}';
+
+CREATE FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone DEFAULT NULL::timestamp with time zone, p_token_cost numeric DEFAULT NULL::numeric, p_notes text DEFAULT NULL::text, p_meter_photo_url text DEFAULT NULL::text, p_observed_kwh numeric DEFAULT NULL::numeric, p_metadata jsonb DEFAULT NULL::jsonb, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object(
+    'event_type', p_event_type, 'kwh_amount', p_kwh_amount,
+    'event_date', p_event_date at time zone 'UTC', 'token_cost', p_token_cost, 'notes', p_notes,
+    'meter_photo_url', p_meter_photo_url, 'observed_kwh', p_observed_kwh, 'metadata', p_metadata
+  );
+  v_result jsonb := ledger.begin_call('record_event', p_idempotency_key, v_arguments);
+  v_new public.token_events;
+  v_batch_id uuid;
+  v_batch jsonb;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_new := ledger.new_event(p_event_type, p_kwh_amount, p_event_date, p_observed_kwh);
+  v_new.token_cost := p_token_cost;
+  v_new.notes := p_notes;
+  v_new.meter_photo_url := p_meter_photo_url;
+  v_new.metadata := p_metadata;
+  if ledger.is_back_dated(v_new) then
+    v_batch_id := gen_random_uuid();
+  end if;
+  perform ledger.apply_change(null, null, v_new, v_batch_id, p_idempotency_key);
+  if v_batch_id is not null then
+    v_batch := ledger.write_batch(
+      v_batch_id,
+      case p_event_type when 'TOPUP' then 'BACKDATE_TOPUP' else 'MANUAL_CORRECTION' end,
+      v_new.id, v_new.event_date, v_new.event_date, array[v_new.id], '{}'
+    );
+  end if;
+  select jsonb_build_object(
+    'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
+    'consumption_kwh', p.consumption_kwh, 'batch', v_batch
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  where p.event_id = v_new.id;
+  return ledger.finish_call('record_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) IS 'Records a TOPUP, METER_READING or ADJUSTMENT (kWh; cost in the profile''s currency; now unless p_event_date says when). Answers {event, position_kwh, consumption_kwh, batch}; batch is the recalculation of a back-dated event, else null';
+
 CREATE FUNCTION public.refresh_readings_mv() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3379,6 +4020,213 @@ end;
 $$;
 
 COMMENT ON FUNCTION public.refresh_readings_mv() IS 'Refreshes electricity_readings_mv beside its readers; answers skipped while another refresh runs';
+
+CREATE FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object(
+    'event_id', p_event_id, 'changes', p_changes, 'reason', p_reason
+  );
+  v_result jsonb := ledger.begin_call('replace_event', p_idempotency_key, v_arguments);
+  v_old public.token_events;
+  v_new public.token_events;
+  v_batch_id uuid := gen_random_uuid();
+  v_batch jsonb;
+  v_unknown text;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  if jsonb_typeof(p_changes) is distinct from 'object' or p_changes = '{}' then
+    raise exception 'p_changes is an object of the columns to change'
+      using errcode = 'ML200', hint = 'For example {"kwh_amount": 20, "notes": null}.';
+  end if;
+  select string_agg(k.name, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as k (name)
+  where k.name not in (
+    'event_type', 'event_date', 'kwh_amount', 'observed_kwh', 'token_cost', 'notes',
+    'meter_photo_url', 'metadata'
+  );
+  if v_unknown is not null then
+    raise exception 'an event''s % cannot be replaced', v_unknown
+      using errcode = 'ML200', hint = 'p_changes may hold event_type, event_date, kwh_amount, '
+        'observed_kwh, token_cost, notes, meter_photo_url and metadata.';
+  end if;
+  v_old := ledger.find_event(p_event_id);
+  if v_old.is_voided then
+    raise exception 'event % is void, and nothing can stand in for it', v_old.id
+      using errcode = 'ML205', hint = 'Replace the event that stands for it now, or record one.';
+  end if;
+
+  -- It keeps created_at, and with it its place among events of the same date.
+  v_new := ledger.event_again(jsonb_populate_record(v_old, p_changes), 'replaces');
+  perform ledger.refuse_impossible(v_new);
+  perform ledger.apply_change(v_old.id, p_reason, v_new, v_batch_id, p_idempotency_key);
+  v_batch := ledger.write_batch(
+    v_batch_id,
+    case when 'TOPUP' in (v_old.event_type, v_new.event_type) then 'EDIT_TOPUP'
+      else 'MANUAL_CORRECTION' end,
+    v_new.id, least(v_old.event_date, v_new.event_date),
+    greatest(v_old.event_date, v_new.event_date), array[v_new.id], array[v_old.id]
+  );
+  select jsonb_build_object(
+    'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
+    'consumption_kwh', p.consumption_kwh, 'replaced', ledger.told_event(v_old.id),
+    'void', ledger.told_event(ledger.void_event_of(v_old.id)), 'batch', v_batch
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  where p.event_id = v_new.id;
+  return ledger.finish_call('replace_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) IS 'Voids an event and records it again with the changed columns; what p_changes does not name stays. Linked both ways: metadata.replaces, and metadata.replaced_by of the VOID event. Answers {event, position_kwh, consumption_kwh, replaced, void, batch}';
+
+CREATE FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_arguments jsonb := jsonb_build_object('batch_id', p_batch_id, 'reason', p_reason);
+  v_result jsonb := ledger.begin_call('rollback_recalculation', p_idempotency_key, v_arguments);
+  v_batch public.recalculation_batches;
+  v_trigger public.token_events;
+  v_lost public.token_events;
+  v_new public.token_events;
+  v_voided_id uuid;
+  v_is_deletion boolean;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  select b.* into v_batch
+  from public.recalculation_batches as b
+  where b.user_id = v_user_id and b.id = p_batch_id;
+  if not found then
+    raise exception 'no recalculation % in this ledger', p_batch_id
+      using errcode = 'ML204', hint = 'Give the id of a recalculation of the signed-in user.';
+  end if;
+  if v_batch.rolled_back_at is not null then
+    raise exception 'recalculation % was rolled back at %', p_batch_id, v_batch.rolled_back_at
+      using errcode = 'ML207', hint = 'Nothing is left to do.';
+  end if;
+  if v_batch.can_rollback_until is null or now() > v_batch.can_rollback_until then
+    raise exception 'recalculation % can no longer be rolled back, its time ended at %',
+      p_batch_id, coalesce(v_batch.can_rollback_until::text, 'once')
+      using errcode = 'ML208', hint = 'Replace or void the event itself.';
+  end if;
+
+  -- The event that the change cancelled, by the link of its VOID event: the trigger itself where it
+  -- was deleted, the original where it was replaced.
+  if exists (
+    select from public.token_events as e
+    where e.user_id = v_user_id and e.id = v_batch.trigger_event_id
+  ) then
+    v_trigger := ledger.find_event(v_batch.trigger_event_id);
+  end if;
+  select e.* into v_lost
+  from public.token_events as v
+  inner join public.token_events as e on e.user_id = v.user_id and e.id = v.void_of_event
+  where v.user_id = v_user_id and v.recalc_batch_id = p_batch_id
+    and v.event_type = 'VOID' and not v.is_voided;
+  if (
+    select count(*) > 1 from public.token_events as v
+    where v.user_id = v_user_id and v.recalc_batch_id = p_batch_id
+      and v.event_type = 'VOID' and not v.is_voided
+  ) then
+    raise exception 'recalculation % is linked to more than one void', p_batch_id
+      using errcode = 'ML209', hint = 'Replace or void the events themselves.';
+  end if;
+  v_is_deletion := coalesce(
+    v_lost.id = v_trigger.id, v_batch.trigger_type = 'DELETE_TOPUP' and v_trigger.id is not null
+  );
+  if v_is_deletion then
+    v_lost := v_trigger;
+  end if;
+  if v_trigger.id is null or v_trigger.is_voided <> v_is_deletion then
+    raise exception 'what recalculation % recorded has changed since: event % is %', p_batch_id,
+      coalesce(v_batch.trigger_event_id::text, 'unknown'),
+      case when v_trigger.id is null then 'not known' when v_trigger.is_voided then 'void'
+        else 'not void' end
+      using errcode = 'ML209',
+        hint = 'Roll back the later change of this event first, or replace or void it itself.';
+  end if;
+
+  if not v_is_deletion then
+    v_voided_id := v_trigger.id;
+  end if;
+  if v_lost.id is not null then
+    v_new := ledger.event_again(v_lost, 'recreates');
+  end if;
+  perform ledger.apply_change(v_voided_id, p_reason, v_new, null, p_idempotency_key);
+  update public.recalculation_batches as b
+  set rolled_back_at = now(), rollback_reason = p_reason
+  where b.user_id = v_user_id and b.id = p_batch_id
+  returning b.* into v_batch;
+  -- Older recalculations of the event that is back now follow it, so they can still be rolled back.
+  update public.recalculation_batches as b
+  set trigger_event_id = v_new.id
+  where b.user_id = v_user_id and b.trigger_event_id = v_lost.id and b.rolled_back_at is null;
+
+  v_result := jsonb_build_object(
+    'batch', to_jsonb(v_batch),
+    'event', ledger.told_event(v_new.id),
+    'voided', ledger.told_event(v_voided_id),
+    'affected_events', ledger.affected_events(
+      least(v_trigger.event_date, v_lost.event_date),
+      greatest(v_trigger.event_date, v_lost.event_date),
+      array_remove(array[v_new.id], null), array_remove(array[v_voided_id], null)
+    )
+  );
+  return ledger.finish_call('rollback_recalculation', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) IS 'Takes back the change that a recalculation recorded, within its 24 hours: what was recorded is voided, what was deleted or replaced is recorded again; what came in since stays and is recomputed. Answers {batch, event, voided, affected_events}';
+
+CREATE FUNCTION public.void_event(p_event_id uuid, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object('event_id', p_event_id, 'reason', p_reason);
+  v_result jsonb := ledger.begin_call('void_event', p_idempotency_key, v_arguments);
+  v_old public.token_events;
+  v_batch_id uuid;
+  v_batch jsonb;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_old := ledger.find_event(p_event_id);
+  if v_old.is_voided and ledger.void_event_of(v_old.id) is not null then
+    raise exception 'event % is void already', v_old.id
+      using errcode = 'ML205', hint = 'Nothing is left to do.';
+  end if;
+  if not v_old.is_voided and ledger.is_back_dated(v_old) then
+    v_batch_id := gen_random_uuid();
+  end if;
+  perform ledger.apply_change(v_old.id, p_reason, null, v_batch_id, p_idempotency_key);
+  if v_batch_id is not null then
+    v_batch := ledger.write_batch(
+      v_batch_id,
+      case v_old.event_type when 'TOPUP' then 'DELETE_TOPUP' else 'MANUAL_CORRECTION' end,
+      v_old.id, v_old.event_date, v_old.event_date, '{}', array[v_old.id]
+    );
+  end if;
+  v_result := jsonb_build_object(
+    'event', ledger.told_event(v_old.id),
+    'void', ledger.told_event(ledger.void_event_of(v_old.id)),
+    'batch', v_batch
+  );
+  return ledger.finish_call('void_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) IS 'Voids an event: marks it and writes its VOID event, or the half that is missing. Answers {event, void, batch}; batch is the recalculation if counted events come after it, else null';
 
 CREATE TABLE ledger.amended_events (
     user_id uuid NOT NULL,
@@ -3449,6 +4297,18 @@ ALTER TABLE ledger.deployments ALTER COLUMN deployment_id ADD GENERATED ALWAYS A
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE ledger.event_calls (
+    user_id uuid NOT NULL,
+    idempotency_key text NOT NULL,
+    call text NOT NULL,
+    arguments jsonb NOT NULL,
+    result jsonb NOT NULL,
+    called_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT event_calls_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200)))
+);
+
+COMMENT ON TABLE ledger.event_calls IS 'The first result of each call that came with a client''s key: a repeat is answered with it';
 
 CREATE TABLE ledger.found_objects (
     object_name text NOT NULL,
@@ -3950,6 +4810,9 @@ ALTER TABLE ONLY ledger.cutovers
 ALTER TABLE ONLY ledger.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (deployment_id);
 
+ALTER TABLE ONLY ledger.event_calls
+    ADD CONSTRAINT event_calls_pkey PRIMARY KEY (user_id, idempotency_key);
+
 ALTER TABLE ONLY ledger.found_objects
     ADD CONSTRAINT found_objects_pkey PRIMARY KEY (object_name);
 
@@ -4039,9 +4902,13 @@ CREATE TRIGGER recalculation_batches_guard_update BEFORE UPDATE ON public.recalc
 
 CREATE TRIGGER token_events_guard_delete AFTER DELETE ON public.token_events REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.guard_event_delete();
 
+CREATE TRIGGER token_events_guard_insert BEFORE INSERT ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_direct_insert();
+
 CREATE TRIGGER token_events_guard_truncate BEFORE TRUNCATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_truncate();
 
 CREATE TRIGGER token_events_guard_update BEFORE UPDATE ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_event_update();
+
+CREATE TRIGGER token_events_guard_void BEFORE UPDATE ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_direct_void();
 
 CREATE TRIGGER token_events_project_deletes AFTER DELETE ON public.token_events REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.project_deletes();
 
@@ -4059,6 +4926,9 @@ CREATE TRIGGER token_events_void_survivors AFTER UPDATE ON public.token_events R
 
 CREATE TRIGGER user_profiles_erase_user AFTER DELETE ON public.user_profiles REFERENCING OLD TABLE AS old_profiles FOR EACH STATEMENT EXECUTE FUNCTION ledger.erase_user();
 
+ALTER TABLE ONLY ledger.event_calls
+    ADD CONSTRAINT event_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.user_profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.electricity_readings
     ADD CONSTRAINT electricity_readings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.user_profiles(id) ON DELETE CASCADE;
 
@@ -4074,6 +4944,10 @@ ALTER TABLE ONLY public.token_events
 ALTER TABLE ONLY public.user_profiles
     ADD CONSTRAINT user_profiles_id_fkey FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
 
+CREATE POLICY "Users note their own calls" ON ledger.event_calls FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "Users see their own calls" ON ledger.event_calls FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "Users see their own readings" ON ledger.readings FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 ALTER TABLE ledger.amended_events ENABLE ROW LEVEL SECURITY;
@@ -4083,6 +4957,8 @@ ALTER TABLE ledger.cutback_marks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ledger.cutovers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.deployments ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.event_calls ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.found_objects ENABLE ROW LEVEL SECURITY;
 
@@ -4152,92 +5028,10 @@ GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
+REVOKE ALL ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) TO authenticated;
+
 REVOKE ALL ON FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
-
-GRANT SELECT ON TABLE ledger.readings TO authenticated;
-GRANT SELECT ON TABLE ledger.readings TO service_role;
-
-REVOKE ALL ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_reading_rights() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cut_over(p_acknowledged text[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cutover_findings() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_event_delete() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_event_update() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_settings() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.in_maintenance() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.insert_reading() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migration_differences() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.prepare_cutback(p_limit integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project(p_spans ledger.span[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_deletes() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_everything(p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.token_events TO authenticated;
 GRANT SELECT ON TABLE public.token_events TO service_role;
@@ -4299,11 +5093,131 @@ GRANT INSERT(observed_kwh) ON TABLE public.token_events TO service_role;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO authenticated;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO service_role;
 
+REVOKE ALL ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) TO authenticated;
+
+GRANT SELECT ON TABLE ledger.readings TO authenticated;
+GRANT SELECT ON TABLE ledger.readings TO service_role;
+
+REVOKE ALL ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading_rights() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_over(p_acknowledged text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_findings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.find_event(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.find_event(p_event_id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_direct_insert() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_direct_void() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_event_delete() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_event_update() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_settings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.in_maintenance() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.insert_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.is_back_dated(p_event public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.is_back_dated(p_event public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migration_differences() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.prepare_cutback(p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project(p_spans ledger.span[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_deletes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_everything(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO authenticated;
+GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO service_role;
 
 REVOKE ALL ON FUNCTION ledger.refuse_taken_id(p_id uuid) FROM PUBLIC;
 
@@ -4341,15 +5255,24 @@ REVOKE ALL ON FUNCTION ledger.take_turns(p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.time_zone() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.told_event(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.told_event(p_event_id uuid) TO authenticated;
+
 REVOKE ALL ON FUNCTION ledger.undo_data_migration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.update_reading() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) TO authenticated;
+
 REVOKE ALL ON FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.void_survivors() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO authenticated;
@@ -4357,8 +5280,28 @@ GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO service
 
 REVOKE ALL ON FUNCTION public.create_user_profile() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) TO authenticated;
+
 REVOKE ALL ON FUNCTION public.refresh_readings_mv() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.refresh_readings_mv() TO service_role;
+
+REVOKE ALL ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) TO authenticated;
+
+GRANT SELECT,INSERT ON TABLE ledger.event_calls TO authenticated;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO service_role;

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from toolkit.errors import ENVIRONMENT, FindingsError, NotRolledOutError
 from toolkit.resources import statement
-from toolkit.rollout.phases import DATA_PHASE, Phase, phases
+from toolkit.rollout.phases import Phase, phases
 
 Connection = psycopg.Connection[TupleRow]
 

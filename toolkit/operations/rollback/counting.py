@@ -21,13 +21,15 @@ KEYS = "20261101000104"
 VIEWS = "20261101000300"
 INSTALL = "20261101000400"
 RECORD = "20261101000500"
+CALLS = "20261101000700"
 # What operators did and decided; set aside with the phase that records it.
 RECORDED = ("ledger.receipts", "ledger.reviewed_matches")
 # Each table of the schema ledger, so that one that nobody thought of counts as lost.
 KNOWN_TABLES = (
-    *("amended_events", "cutback_marks", "cutovers", "deployments", "found_objects", "heads"),
-    *("maintenance", "merges", "migrated_readings", "migration_rejects", "migration_runs"),
-    *("readings", "receipts", "refresh_log", "reviewed_matches", "set_aside", "settings"),
+    *("amended_events", "cutback_marks", "cutovers", "deployments", "event_calls"),
+    *("found_objects", "heads", "maintenance", "merges", "migrated_readings"),
+    *("migration_rejects", "migration_runs", "readings", "receipts", "refresh_log"),
+    *("reviewed_matches", "set_aside", "settings"),
 )
 
 

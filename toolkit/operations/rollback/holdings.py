@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from toolkit.operations.rollback.counting import (
     BASELINE,
+    CALLS,
     EVENTS,
     INSTALL,
     RECORD,
@@ -185,6 +186,13 @@ KINDS = (
         (DATA_PHASE, INSTALL),
         Fate.RECORD,
         rows("ledger.migrated_readings", "t.superseded and not t.completed"),
+    ),
+    Kind(
+        "event_calls",
+        "answers kept for calls that a client repeats; the events keep their keys",
+        (CALLS,),
+        Fate.RECORD,
+        rows("ledger.event_calls"),
     ),
     Kind(
         "refresh_log",
