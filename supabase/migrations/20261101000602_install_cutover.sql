@@ -789,6 +789,13 @@ declare
   v_removed bigint;
   v_written bigint;
 begin
+  -- Writers of events wait: one that voids a row between two of these statements would leave it in
+  -- the table with nothing that stands for it.
+  perform
+  from ledger.heads as h
+  where h.user_id = any (p_users)
+  order by h.user_id
+  for update of h;
   select array_agg(distinct o.reading_id) into v_set_aside
   from ledger.archive_obstacles(p_users) as o;
 
