@@ -796,8 +796,22 @@ begin
   where h.user_id = any (p_users)
   order by h.user_id
   for update of h;
-  select array_agg(distinct o.reading_id) into v_set_aside
-  from ledger.archive_obstacles(p_users) as o;
+  with
+  obstacles as materialized (
+    select o.user_id, array_agg(distinct o.reading_id) as reading_ids
+    from ledger.archive_obstacles(p_users) as o
+    group by o.user_id
+  ),
+  noted as (
+    update ledger.cutback_marks as m
+    set obstacles = coalesce(
+      (select cardinality(o.reading_ids) from obstacles as o where o.user_id = m.user_id), 0
+    )
+    where m.user_id = any (p_users)
+  )
+  select array_agg(i.reading_id) into v_set_aside
+  from obstacles as o
+  cross join lateral unnest(o.reading_ids) as i (reading_id);
 
   -- What differs goes first and comes back whole, so that no key is ever held twice in between.
   -- Rejected rows, which no event stands for, stay.
@@ -894,13 +908,6 @@ begin
     return 0;
   end if;
   perform ledger.merge_into_archive(v_users);
-  update ledger.cutback_marks as m
-  set obstacles = (
-    select count(distinct o.reading_id) from ledger.archive_obstacles(v_users) as o
-    where o.user_id = m.user_id
-  )
-  where m.user_id = any (v_users)
-    and (m.obstacles > 0 or exists (select from ledger.archive_obstacles(v_users)));
   return cardinality(v_users);
 end;
 $$;
@@ -1047,7 +1054,7 @@ declare
 begin
   if not ledger.is_cut_over() then
     raise exception 'meterledger: electricity_readings is the table that the app reads: nothing may go'
-      using errcode = 'ML212', detail = 'Next: cut over first, and wait out the grace period.';
+      using errcode = 'ML214', detail = 'Next: cut over first, and wait out the grace period.';
   end if;
   -- The empty table stays: its constraints give old clients' errors their names.
   lock table ledger.electricity_readings_archive in access exclusive mode;

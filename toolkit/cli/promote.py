@@ -16,7 +16,7 @@ from toolkit.cli.console import observing, print_json, print_table, printable, s
 from toolkit.cli.target import Target
 from toolkit.connection import redact
 from toolkit.environments.protection import protected
-from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from toolkit.errors import UsageError, exit_code
 from toolkit.operations.promote.receipt import MAX_AGE, Receipt, check_key, read
 from toolkit.operations.promote.run import (
     RolloutReport,
@@ -69,7 +69,7 @@ def rollout(
     Stops at the first red, with the commands to continue and to undo. All green: a receipt,
     signed with METERLEDGER_RECEIPT_KEY. Exit code 1: a step was red.
     """
-    where = target.find(environment, None, None)
+    where = target.find(environment, None, None, changes=not plan)
     if plan:
         _show_plan(environment, start, as_json)
         return
@@ -89,18 +89,23 @@ def rollout(
     )
     with observing() as observer:
         job = _job(where, observer, time_zone, acknowledge, access)
-        report = _run(job, command, start)
+        with target.naming(where):
+            report = _run(job, command, start)
     _finish(report, as_json)
 
 
 def receipt(
     environment: EnvironmentName, access: AccessFiles = None, as_json: AsJson = False
 ) -> None:
-    """Prove an environment as it is (validate, isolation), and leave a receipt of it."""
-    where = target.find(environment, None, None)
+    """Prove an environment as it is (validate, isolation), and leave a receipt of it.
+
+    Exit code 1: it is red. 3: it is not rolled out, or its data waits for the backfill.
+    """
+    where = target.find(environment, None, None, changes=True)
     with observing() as observer:
         job = _job(where, observer, None, None, access)
-        report = _run(job, f"meterledger receipt {environment}", "validate")
+        with target.naming(where):
+            report = _run(job, f"meterledger receipt {environment}", "validate")
     _finish(report, as_json)
 
 
@@ -134,9 +139,9 @@ def promote(
         raise UsageError(
             f"{staging} cannot be promoted to itself", next_step="name two environments"
         )
-    where = target.find(production, None, None)
+    where = target.find(production, None, None, changes=not plan)
     key = check_key(where.environment.receipt_key)
-    body, signature = _staging(staging, receipt_file)
+    body, signature = _staging(staging, receipt_file, changes=not plan)
     hours = timedelta(hours=max_age)
     vouch(body, signature, key=key, environment=staging, max_age=hours)
     if plan:
@@ -159,6 +164,7 @@ def promote(
             receipt=receipt_file,
             verify_receipt=genuine,
             access=tuple(access or ()),
+            vouched=body.phases,
         )
         command = " ".join(
             [
@@ -172,10 +178,11 @@ def promote(
     _finish(report, as_json)
 
 
-def _staging(name: str, file: Path | None) -> tuple[Receipt, str]:
+def _staging(name: str, file: Path | None, *, changes: bool) -> tuple[Receipt, str]:
+    """Staging's receipt. That of another database would let production be changed by mistake."""
     if file is not None:
         return read(file)
-    return staging_receipt(target.find(name, None, None).url, name)
+    return staging_receipt(target.find(name, None, None, changes=changes).url, name)
 
 
 def _job(
@@ -228,17 +235,16 @@ def _finish(report: RolloutReport, as_json: bool) -> None:
         print_json(_object(report))
     else:
         _show(report)
-    raise typer.Exit(EXIT_OK if report.green else EXIT_FINDINGS)
+    raise typer.Exit(
+        exit_code(failed=not report.green and not report.pending, pending=report.pending)
+    )
 
 
 def _show(report: RolloutReport) -> None:
     print_table(
         f"rollout of {report.environment}",
         ("", "step", "what came of it", "seconds"),
-        [
-            ("green" if r.green else "RED", r.name, redact(r.summary), f"{r.seconds:.1f}")
-            for r in report.results
-        ],
+        [(r.colour, r.name, redact(r.summary), f"{r.seconds:.1f}") for r in report.results],
     )
     for result in report.results:
         for line in (*result.findings, *result.notes):
@@ -257,6 +263,7 @@ def _object(report: RolloutReport) -> dict[str, object]:
             {
                 "name": result.name,
                 "green": result.green,
+                "pending": result.pending,
                 "summary": redact(result.summary),
                 "findings": [redact(line) for line in result.findings],
                 "notes": [redact(line) for line in result.notes],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.errors import ENVIRONMENT
+from toolkit.rollout.standing import BACKFILL
 from toolkit.validation.report import Verdict
 
 
@@ -18,6 +20,7 @@ class SqlCheck:
         found: what a finding means: FAIL, or NOTE where a person decides.
         next_step: what to do about findings.
         sampled: it is dear, and takes the users to look at as the parameter users.
+        while_moving: its next step while the backfill has not moved every row yet, if another.
     """
 
     name: str
@@ -26,9 +29,16 @@ class SqlCheck:
     found: Verdict
     next_step: str
     sampled: bool = False
+    while_moving: str = ""
 
 
+_REPAIR = f"repair it from the events: meterledger doctor {ENVIRONMENT} --fix; then report the rows"
 _REPORT = "this is a defect: keep the database as it is and report the rows"
+
+SETTLE = (
+    "see ledger.unsettled: void the reading's event where that is still meant, then note it: "
+    "update ledger.set_aside set settled_at = now() where set_aside_id = …"
+)
 
 SQL_CHECKS = (
     SqlCheck(
@@ -36,7 +46,14 @@ SQL_CHECKS = (
         "legacy rows = migrated + rejected",
         "check_books_balance",
         Verdict.FAIL,
-        "move what is pending: select ledger.migrate_data(); anything else is a defect",
+        _REPORT,
+    ),
+    SqlCheck(
+        "backfill",
+        "legacy rows that wait for the backfill",
+        "check_backfill",
+        Verdict.PENDING,
+        f"backfill pending: {BACKFILL}",
     ),
     SqlCheck(
         "lossless",
@@ -51,7 +68,7 @@ SQL_CHECKS = (
         "the projection equals the live computation, for everybody",
         "check_projection_is_live",
         Verdict.FAIL,
-        "repair it from the events: select ledger.project_everything(); then report the rows",
+        _REPAIR,
         sampled=True,
     ),
     SqlCheck(
@@ -59,7 +76,7 @@ SQL_CHECKS = (
         "the refreshed materialized view equals the projection",
         "check_mv_is_projection",
         Verdict.FAIL,
-        "repair it from the events: select ledger.project_everything(); then report the rows",
+        _REPAIR,
     ),
     SqlCheck(
         "kwh_sums",
@@ -74,14 +91,22 @@ SQL_CHECKS = (
         "legacy rows that cannot become an event",
         "check_rejects",
         Verdict.NOTE,
-        "see ledger.migration_rejects: correct the legacy rows, or accept their loss",
+        f"correct, waive or retry them: meterledger rejects {ENVIRONMENT}",
+    ),
+    SqlCheck(
+        "set_aside",
+        "voids and links that a rollback set aside and no migration applied again",
+        "check_set_aside",
+        Verdict.NOTE,
+        SETTLE,
     ),
     SqlCheck(
         "near_matches",
         "events that almost state a reading's fact",
         "check_near_matches",
         Verdict.NOTE,
-        "see ledger.near_matches: void the event where both are one fact; both count until then",
+        f"keep or merge them; both count until then: meterledger duplicates {ENVIRONMENT}",
+        while_moving="the backfill merges what it can: look again after it",
     ),
     SqlCheck(
         "unseen_by_legacy",
