@@ -414,6 +414,7 @@ declare
   v_event public.token_events;
   v_day date;
   v_half_id uuid;
+  v_half_reading_id uuid;
 begin
   perform ledger.check_reading(to_jsonb(new));
   select
@@ -425,8 +426,9 @@ begin
   perform ledger.take_turns(array[new.user_id]);
 
   -- A dual-writing client's first half: the same fact, of the last hour, that stands for no reading
-  -- yet; the one under the reading's own id before others.
-  select e.id into v_half_id
+  -- yet; the one under the reading's own id before others. What a coming cutback has copied was no
+  -- reading of its own.
+  select e.id, coalesce(e.reading_id, e.id) into v_half_id, v_half_reading_id
   from public.token_events as e
   where e.user_id = new.user_id and not e.is_voided and e.event_type <> 'VOID'
     and e.event_date >= v_day::timestamp at time zone ledger.time_zone()
@@ -436,7 +438,7 @@ begin
     and not exists (
       select from ledger.migrated_readings as l
       where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
-        and l.event_id = e.id
+        and l.event_id = e.id and not (l.completed and l.copied and not l.superseded)
     )
   order by e.id <> new.id, e.event_date, e.created_at, e.id
   limit 1;
@@ -456,7 +458,7 @@ begin
     end if;
     perform ledger.refuse_taken_id(new.id);
   end if;
-  perform ledger.check_unique_reading(to_jsonb(new), new.id);
+  perform ledger.check_unique_reading(to_jsonb(new), coalesce(v_half_reading_id, new.id));
   perform ledger.check_owner(new.user_id);
 
   if exists (
@@ -468,6 +470,9 @@ begin
   if v_half_id is not null then
     insert into ledger."merges" (user_id, event_id, reading_id, survivor_id)
     values (new.user_id, v_half_id, new.id, v_event.id);
+    update ledger.migrated_readings as l
+    set superseded = true, sync_voided = true
+    where l.user_id = new.user_id and l.event_id = v_half_id and l.copied and not l.superseded;
   end if;
   perform ledger.record_reading(v_event, v_half_id, 'merged into ' || new.id);
   new.created_at := v_event.created_at;

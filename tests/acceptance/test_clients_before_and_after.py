@@ -37,7 +37,7 @@ NAMED_CONFLICT: Mapping[str, Told] = {
     "insert by id unless it is there": (400, "42P10"),
 }
 ROWS: Mapping[str, Told] = {
-    "not a number": (400, "ML201"),
+    "not a number": (400, "ML220"),
     "no created_at": (201, ""),  # the instant of its day
     "another user's id": (201, ""),  # ids are a user's own
 }
@@ -45,7 +45,7 @@ AFTER_CUTOVER: Mapping[str, Told] = {
     **SIGNED_OUT,
     **NAMED_CONFLICT,
     **ROWS,
-    "upsert it again": (400, "ML202"),
+    "upsert it again": (400, "ML221"),
     "put, there": (405, "PGRST105"),
     "put, not there": (405, "PGRST105"),
     "the place of a new one": (201, ""),  # without a Location
