@@ -585,10 +585,14 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'f';
-  raise exception 'insert or update on table "electricity_readings" violates foreign key constraint "%"', v_key
-    using errcode = 'foreign_key_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key,
-      detail = format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id);
+  perform ledger.refuse_reading(
+    '23503',
+    format(
+      'insert or update on table "electricity_readings" violates foreign key constraint "%s"', v_key
+    ),
+    v_key, format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id),
+    'Key is not present in table "user_profiles".'
+  );
 end;
 $$;
 
@@ -613,9 +617,14 @@ begin
   from pg_attribute as a
   where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
   if v_column is not null then
-    raise exception 'null value in column "%" of relation "electricity_readings" violates not-null constraint', v_column
-      using errcode = 'not_null_violation', schema = 'public', table = 'electricity_readings',
-        column = v_column, detail = v_failing;
+    perform ledger.refuse_reading(
+      '23502',
+      format(
+        'null value in column "%s" of relation "electricity_readings" violates not-null constraint',
+        v_column
+      ),
+      v_column, v_failing
+    );
   end if;
 
   for v_check in
@@ -632,9 +641,14 @@ begin
     into v_fails
     using p_row;
     if v_fails then
-      raise exception 'new row for relation "electricity_readings" violates check constraint "%"', v_check.conname
-        using errcode = 'check_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_check.conname, detail = v_failing;
+      perform ledger.refuse_reading(
+        '23514',
+        format(
+          'new row for relation "electricity_readings" violates check constraint "%s"',
+          v_check.conname
+        ),
+        v_check.conname, v_failing
+      );
     end if;
   end loop;
 end;
@@ -701,10 +715,10 @@ begin
     into v_key
     using p_row, (p_row ->> 'user_id')::uuid, p_self;
     if v_key is not null then
-      raise exception 'duplicate key value violates unique constraint "%"', v_index.relname
-        using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_index.relname,
-          detail = format('Key (%s)=(%s) already exists.', v_index.keys, v_key);
+      perform ledger.refuse_reading(
+        '23505', format('duplicate key value violates unique constraint "%s"', v_index.relname),
+        v_index.relname, format('Key (%s)=(%s) already exists.', v_index.keys, v_key)
+      );
     end if;
   end loop;
 end;
@@ -741,6 +755,61 @@ $$;
 
 COMMENT ON FUNCTION ledger.contract() IS 'Empties the archived table, for good; its shape stays, since old clients'' errors carry its constraints'' names';
 
+CREATE FUNCTION ledger.create_embeddings() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_name text;
+  v_function regprocedure;
+begin
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+
+  -- Clients name the profile by its table or by the key's column.
+  foreach v_name in array array['user_profiles', 'user_id'] loop
+    execute format(
+      $sql$
+        create function public.%1$I(public.electricity_readings)
+        returns setof public.user_profiles
+        rows 1
+        language sql
+        stable
+        security invoker
+        set search_path = ''
+        as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+        comment on function public.%1$I(public.electricity_readings) is
+          'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+      $sql$,
+      v_name
+    );
+  end loop;
+
+  foreach v_function in array ledger.embeddings() loop
+    execute format(
+      'revoke all on function %s from public, anon, authenticated, service_role', v_function
+    );
+    execute format('grant execute on function %s to authenticated, service_role', v_function);
+    -- Of the table anon may be a reader, who finds nothing.
+    if not ledger.is_cut_over()
+      and has_table_privilege('anon', 'public.electricity_readings', 'select')
+    then
+      execute format('grant execute on function %s to anon', v_function);
+    end if;
+  end loop;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.create_embeddings() IS 'Creates the functions by which PostgREST embeds profiles in readings and readings in profiles';
+
 CREATE FUNCTION ledger.create_readings_view() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -760,6 +829,9 @@ begin
         ((a.atttypmod - 4) & 2047) + 1,
         format_type(a.atttypid, a.atttypmod)
       )
+      -- An upsert that names no conflict must come as a plain insert, which the trigger can judge:
+      -- PostgREST must find no key to name. The planner sees the bare column.
+      when a.attname = 'id' then 'case when true then r.id end as id'
       when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
       else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
     end,
@@ -821,8 +893,7 @@ begin
     raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
       using errcode = 'ML211', detail = 'Next: nothing.';
   end if;
-  drop function if exists public.electricity_readings(public.user_profiles);
-  drop function if exists public.user_profiles(public.electricity_readings);
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   -- Writers through the view are waited for, and new ones wait: a rename locks the view itself,
   -- where lock table would lock the projection under it too.
@@ -869,6 +940,7 @@ begin
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
   where c.cut_back_at is null;
+  perform ledger.create_embeddings();
   update ledger.cutovers as c
   set cut_back_at = clock_timestamp(), cut_back_by = session_user, set_aside = v_set_aside
   where c.cut_back_at is null;
@@ -883,7 +955,7 @@ COMMENT ON FUNCTION ledger.cut_back(p_set_aside bigint) IS 'Makes electricity_re
 CREATE FUNCTION ledger.cut_over(p_acknowledged text[] DEFAULT '{}'::text[]) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
   v_views jsonb;
   v_grants jsonb;
@@ -898,6 +970,7 @@ begin
     (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
   );
 
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   v_grants := ledger.relation_grants('public.electricity_readings');
   insert into ledger.cutovers (acknowledged, table_grants)
@@ -935,39 +1008,11 @@ begin
   perform ledger.give_grants('public.electricity_readings', v_grants);
   perform ledger.repoint_views(v_views);
 
-  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
-  create function public.electricity_readings(public.user_profiles)
-  returns setof public.electricity_readings
-  rows 100
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
-  create function public.user_profiles(public.electricity_readings)
-  returns setof public.user_profiles
-  rows 1
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
-  comment on function public.electricity_readings(public.user_profiles) is
-    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
-  comment on function public.user_profiles(public.electricity_readings) is
-    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
-  revoke all on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  from public, anon, authenticated, service_role;
-  grant execute on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  to authenticated, service_role;
+  perform ledger.create_embeddings();
   notify pgrst, 'reload schema';
   return jsonb_build_object('cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views));
 end;
-$_$;
+$$;
 
 COMMENT ON FUNCTION ledger.cut_over(p_acknowledged text[]) IS 'Turns electricity_readings into a view over the projection and archives the table; refuses (ML210) with the list of what stands in the way or was not acknowledged';
 
@@ -1195,7 +1240,7 @@ CREATE FUNCTION ledger.cutover_obstacles() RETURNS TABLE(topic text, verdict tex
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
         or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
   inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   group by f.oid
   union all
   select
@@ -1206,7 +1251,7 @@ CREATE FUNCTION ledger.cutover_obstacles() RETURNS TABLE(topic text, verdict tex
   inner join pg_proc as f
     on f.prosrc ~ '\melectricity_readings\M'
       and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   union all
   select
     'realtime', 'acknowledge', format('publication %s', t.pubname),
@@ -1262,6 +1307,36 @@ CREATE FUNCTION ledger.dependent_views(p_relation regclass) RETURNS jsonb
 $$;
 
 COMMENT ON FUNCTION ledger.dependent_views(p_relation regclass) IS 'The app''s views that read a relation: an array of {name, options, definition}';
+
+CREATE FUNCTION ledger.drop_embeddings() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_function regprocedure;
+begin
+  foreach v_function in array ledger.embeddings() loop
+    execute format('drop function %s', v_function);
+  end loop;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.drop_embeddings() IS 'Drops the functions that create_embeddings() made';
+
+CREATE FUNCTION ledger.embeddings() RETURNS regprocedure[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(f.oid::regprocedure), '{}')
+  from unnest(array[
+    to_regprocedure('public.electricity_readings(public.user_profiles)')::oid,
+    to_regprocedure('public.user_profiles(public.electricity_readings)')::oid,
+    to_regprocedure('public.user_id(public.electricity_readings)')::oid
+  ]) as f (oid)
+  where obj_description(f.oid, 'pg_proc') like 'For PostgREST: %'; -- the app may have its own
+$$;
+
+COMMENT ON FUNCTION ledger.embeddings() IS 'The functions that create_embeddings() made, which a switch makes anew';
 
 CREATE FUNCTION ledger.erase_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1729,6 +1804,13 @@ declare
   v_removed bigint;
   v_written bigint;
 begin
+  -- Writers of events wait: one that voids a row between two of these statements would leave it in
+  -- the table with nothing that stands for it.
+  perform
+  from ledger.heads as h
+  where h.user_id = any (p_users)
+  order by h.user_id
+  for update of h;
   with
   obstacles as materialized (
     select o.user_id, array_agg(distinct o.reading_id) as reading_ids
@@ -2028,10 +2110,15 @@ begin
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
       and (not p_just_written or e.created_at > now() - interval '1 hour')
+      -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
         select from ledger.migrated_readings as l
         where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
           and l.event_id = e.id
+          and not (
+            p_just_written and l.completed and l.copied and not l.superseded
+            and l.reading_id <> all (p_reading_ids) and e.idempotency_key is null
+          )
       )
       and not exists (
         select from namesakes as s
@@ -2118,6 +2205,20 @@ begin
     from ledger.merges as g
     where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
       and e.user_id = g.user_id and e.id = g.event_id and not e.is_voided;
+  end if;
+  if v_merged > 0 and p_just_written then
+    with copies as (
+      update ledger.migrated_readings as l
+      set superseded = true, sync_voided = true
+      from ledger.merges as g
+      where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
+        and l.user_id = g.user_id and l.event_id = g.event_id and l.reading_id <> g.reading_id
+        and l.copied and not l.superseded
+      returning l.user_id, l.reading_id
+    )
+    delete from public.electricity_readings as r
+    using copies as c
+    where r.user_id = c.user_id and r.id = c.reading_id;
   end if;
   if v_namesakes > 0 then
     perform ledger.amend_namesakes(p_reading_ids, p_run_id);
@@ -2960,6 +3061,43 @@ $$;
 
 COMMENT ON FUNCTION ledger.refuse_impossible(p_event public.token_events) IS 'Refuses a new event that cannot be true, in words for the client: ML200, ML201, ML203, 23514';
 
+CREATE FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_detail text := p_detail_for_all;
+begin
+  if exists (
+    select from pg_roles as r
+    where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user)
+      and (r.rolbypassrls or r.rolsuper)
+  ) then
+    v_detail := p_detail;
+  end if;
+  if p_sqlstate = '23502' then
+    if v_detail is null then
+      raise exception '%', p_message
+        using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+          column = p_name;
+    end if;
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        column = p_name, detail = v_detail;
+  end if;
+  if v_detail is null then
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        constraint = p_name;
+  end if;
+  raise exception '%', p_message
+    using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+      constraint = p_name, detail = v_detail;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text) IS 'Raises a violation of the archived table''s constraint, or of its column (23502), with the detail that the caller may see: p_detail only without row level security';
+
 CREATE FUNCTION ledger.refuse_taken_id(p_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2970,9 +3108,10 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'p';
-  raise exception 'duplicate key value violates unique constraint "%"', v_key
-    using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key, detail = format('Key (id)=(%s) already exists.', p_id);
+  perform ledger.refuse_reading(
+    '23505', format('duplicate key value violates unique constraint "%s"', v_key), v_key,
+    format('Key (id)=(%s) already exists.', p_id)
+  );
 end;
 $$;
 
@@ -5120,6 +5259,8 @@ REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FRO
 
 REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.create_embeddings() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
@@ -5133,6 +5274,10 @@ REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.drop_embeddings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.embeddings() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
 
@@ -5218,6 +5363,8 @@ REVOKE ALL ON FUNCTION ledger.record_reading(p_event public.token_events, p_repl
 REVOKE ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO authenticated;
 GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO service_role;
+
+REVOKE ALL ON FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_taken_id(p_id uuid) FROM PUBLIC;
 
