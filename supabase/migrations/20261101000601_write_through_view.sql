@@ -9,51 +9,6 @@
 -- Rollback: rollbacks/20261101000601_write_through_view.sql
 set local lock_timeout = '5s';
 
--- Whom row level security binds sees no values in an error's detail, as with the table. `set role`
--- outlasts the owner's rights of the functions that call this one.
-create or replace function ledger.refuse_reading(
-  p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text default null
-)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_detail text := p_detail_for_all;
-begin
-  if exists (
-    select from pg_roles as r
-    where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user)
-      and (r.rolbypassrls or r.rolsuper)
-  ) then
-    v_detail := p_detail;
-  end if;
-  if p_sqlstate = '23502' then
-    if v_detail is null then
-      raise exception '%', p_message
-        using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
-          column = p_name;
-    end if;
-    raise exception '%', p_message
-      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
-        column = p_name, detail = v_detail;
-  end if;
-  if v_detail is null then
-    raise exception '%', p_message
-      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
-        constraint = p_name;
-  end if;
-  raise exception '%', p_message
-    using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
-      constraint = p_name, detail = v_detail;
-end;
-$$;
-comment on function ledger.refuse_reading(text, text, text, text, text) is
-  'Raises a violation of the archived table''s constraint, or of its column (23502), with the '
-  'detail that the caller may see: p_detail only without row level security';
-
 -- The archived table knows which rows it would take: its constraints are asked, by their own names.
 create or replace function ledger.check_reading(p_row jsonb)
 returns void
@@ -77,14 +32,9 @@ begin
   from pg_attribute as a
   where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
   if v_column is not null then
-    perform ledger.refuse_reading(
-      '23502',
-      format(
-        'null value in column "%s" of relation "electricity_readings" violates not-null constraint',
-        v_column
-      ),
-      v_column, v_failing
-    );
+    raise exception 'null value in column "%" of relation "electricity_readings" violates not-null constraint', v_column
+      using errcode = 'not_null_violation', schema = 'public', table = 'electricity_readings',
+        column = v_column, detail = v_failing;
   end if;
 
   for v_check in
@@ -101,14 +51,9 @@ begin
     into v_fails
     using p_row;
     if v_fails then
-      perform ledger.refuse_reading(
-        '23514',
-        format(
-          'new row for relation "electricity_readings" violates check constraint "%s"',
-          v_check.conname
-        ),
-        v_check.conname, v_failing
-      );
+      raise exception 'new row for relation "electricity_readings" violates check constraint "%"', v_check.conname
+        using errcode = 'check_violation', schema = 'public', table = 'electricity_readings',
+          constraint = v_check.conname, detail = v_failing;
     end if;
   end loop;
 end;
@@ -133,14 +78,10 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'f';
-  perform ledger.refuse_reading(
-    '23503',
-    format(
-      'insert or update on table "electricity_readings" violates foreign key constraint "%s"', v_key
-    ),
-    v_key, format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id),
-    'Key is not present in table "user_profiles".'
-  );
+  raise exception 'insert or update on table "electricity_readings" violates foreign key constraint "%"', v_key
+    using errcode = 'foreign_key_violation', schema = 'public', table = 'electricity_readings',
+      constraint = v_key,
+      detail = format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id);
 end;
 $$;
 comment on function ledger.check_owner(uuid) is
@@ -193,10 +134,10 @@ begin
     into v_key
     using p_row, (p_row ->> 'user_id')::uuid, p_self;
     if v_key is not null then
-      perform ledger.refuse_reading(
-        '23505', format('duplicate key value violates unique constraint "%s"', v_index.relname),
-        v_index.relname, format('Key (%s)=(%s) already exists.', v_index.keys, v_key)
-      );
+      raise exception 'duplicate key value violates unique constraint "%"', v_index.relname
+        using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
+          constraint = v_index.relname,
+          detail = format('Key (%s)=(%s) already exists.', v_index.keys, v_key);
     end if;
   end loop;
 end;
@@ -218,10 +159,9 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'p';
-  perform ledger.refuse_reading(
-    '23505', format('duplicate key value violates unique constraint "%s"', v_key), v_key,
-    format('Key (id)=(%s) already exists.', p_id)
-  );
+  raise exception 'duplicate key value violates unique constraint "%"', v_key
+    using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
+      constraint = v_key, detail = format('Key (id)=(%s) already exists.', p_id);
 end;
 $$;
 comment on function ledger.refuse_taken_id(uuid) is
@@ -580,7 +520,7 @@ comment on function ledger.delete_reading() is
   'Instead of a delete from the view electricity_readings: voids the event';
 
 revoke all on function
-ledger.refuse_reading(text, text, text, text, text), ledger.check_reading(jsonb), ledger.check_owner(uuid),
+ledger.check_reading(jsonb), ledger.check_owner(uuid),
 ledger.check_unique_reading(jsonb, uuid), ledger.refuse_taken_id(uuid),
 ledger.reading_as_event(ledger.readings),
 ledger.record_reading(public.token_events, uuid, text),

@@ -3,8 +3,7 @@
 -- Objects: ledger.cutovers, ledger.cutback_marks; ledger.is_cut_over(), ledger.relation_grants(),
 --   ledger.give_grants(), ledger.take_grants(), ledger.dependent_views(), ledger.repoint_views(),
 --   ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(),
---   ledger.create_readings_view(), ledger.create_embeddings(), ledger.is_embedding(),
---   ledger.cut_over(), ledger.archive_obstacles(),
+--   ledger.create_readings_view(), ledger.cut_over(), ledger.archive_obstacles(),
 --   ledger.merge_into_archive(), ledger.prepare_cutback(), ledger.cut_back(), ledger.contract()
 -- Locks: none
 -- Rollback: rollbacks/20261101000602_install_cutover.sql
@@ -192,21 +191,6 @@ $$;
 comment on function ledger.repoint_views(jsonb) is
   'Lets the app''s views read whatever has the names in their definitions now';
 
-create or replace function ledger.is_embedding(p_function oid)
-returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select is_embedding.p_function in (
-    coalesce(to_regprocedure('public.electricity_readings(public.user_profiles)')::oid, 0),
-    coalesce(to_regprocedure('public.user_profiles(public.electricity_readings)')::oid, 0)
-  );
-$$;
-comment on function ledger.is_embedding(oid) is
-  'True for the functions that create_embeddings() made, and a cutover makes anew';
-
 create or replace function ledger.cutover_obstacles()
 returns table (topic text, verdict text, subject text, finding text, next_step text)
 language sql
@@ -382,7 +366,7 @@ as $$
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
         or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
   inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
-  where l.relkind <> 'v' and not ledger.is_embedding(f.oid)
+  where l.relkind <> 'v'
   group by f.oid
   union all
   select
@@ -393,7 +377,7 @@ as $$
   inner join pg_proc as f
     on f.prosrc ~ '\melectricity_readings\M'
       and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
-  where l.relkind <> 'v' and not ledger.is_embedding(f.oid)
+  where l.relkind <> 'v'
   union all
   select
     'realtime', 'acknowledge', format('publication %s', t.pubname),
@@ -492,9 +476,6 @@ begin
         ((a.atttypmod - 4) & 2047) + 1,
         format_type(a.atttypid, a.atttypmod)
       )
-      -- An upsert that names no conflict must come as a plain insert, which the trigger can judge:
-      -- PostgREST must find no key to name. The planner sees the bare column.
-      when a.attname = 'id' then 'case when true then r.id end as id'
       when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
       else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
     end,
@@ -541,49 +522,6 @@ $$;
 comment on function ledger.create_readings_view() is
   'Puts the view electricity_readings where the archived table was, with its types and defaults';
 
--- A foreign key of a view there is none, and PostgREST embeds along these instead. The table gets
--- them too: a cutback must not fail those who still ask as of the view.
-create or replace function ledger.create_embeddings()
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  create function public.electricity_readings(public.user_profiles)
-  returns setof public.electricity_readings
-  rows 100
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
-  create function public.user_profiles(public.electricity_readings)
-  returns setof public.user_profiles
-  rows 1
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
-  comment on function public.electricity_readings(public.user_profiles) is
-    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
-  comment on function public.user_profiles(public.electricity_readings) is
-    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
-  revoke all on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  from public, anon, authenticated, service_role;
-  grant execute on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  to authenticated, service_role;
-end;
-$$;
-comment on function ledger.create_embeddings() is
-  'Creates the functions by which PostgREST embeds profiles in readings and readings in profiles';
-
 create or replace function ledger.require_cutover(p_findings jsonb, p_acknowledged text[])
 returns void
 language plpgsql
@@ -626,20 +564,16 @@ declare
   v_views jsonb;
   v_grants jsonb;
   v_cutover_id bigint;
-  v_locked_at timestamptz;
 begin
   -- What takes a scan is asked before the lock; the sync lets nothing become pending meanwhile.
   perform ledger.require_cutover(
     (select jsonb_agg(to_jsonb(f)) from ledger.cutover_findings() as f), p_acknowledged
   );
   lock table public.electricity_readings in access exclusive mode;
-  v_locked_at := clock_timestamp();
   perform ledger.require_cutover(
     (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
   );
 
-  drop function if exists public.electricity_readings(public.user_profiles);
-  drop function if exists public.user_profiles(public.electricity_readings);
   v_views := ledger.dependent_views('public.electricity_readings');
   v_grants := ledger.relation_grants('public.electricity_readings');
   insert into ledger.cutovers (acknowledged, table_grants)
@@ -676,12 +610,37 @@ begin
   perform ledger.give_grants('public.electricity_readings', v_grants);
   perform ledger.repoint_views(v_views);
 
-  perform ledger.create_embeddings();
+  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  create function public.user_profiles(public.electricity_readings)
+  returns setof public.user_profiles
+  rows 1
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+  comment on function public.user_profiles(public.electricity_readings) is
+    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+  revoke all on function
+  public.electricity_readings(public.user_profiles),
+  public.user_profiles(public.electricity_readings)
+  from public, anon, authenticated, service_role;
+  grant execute on function
+  public.electricity_readings(public.user_profiles),
+  public.user_profiles(public.electricity_readings)
+  to authenticated, service_role;
   notify pgrst, 'reload schema';
-  return jsonb_build_object(
-    'cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views),
-    'locked_at', v_locked_at
-  );
+  return jsonb_build_object('cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views));
 end;
 $$;
 comment on function ledger.cut_over(text[]) is
@@ -739,26 +698,11 @@ begin
       from rows_of as r
       where 'NaN' in (r.kwh_value, r.token_amount, r.token_cost)
       union all
-      select r.user_id, r.id, 'a rejected row has its id'
-      from rows_of as r
-      where exists (
-        select from ledger.electricity_readings_archive as a
-        inner join ledger.migration_rejects as x on x.reading_id = a.id
-        where a.id = r.id and a.user_id = r.user_id
-      )
-      union all
       select r.user_id, r.id, 'another user''s row has its id'
       from rows_of as r
       where exists (
-        -- What the view does not show of its owner any more, the merge removes.
         select from ledger.electricity_readings_archive as a
-        where a.id = r.id and a.user_id <> r.user_id and (
-          exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
-          or exists (
-            select from public.electricity_readings as o
-            where o.user_id = a.user_id and o.id = a.id
-          )
-        )
+        where a.id = r.id and a.user_id <> r.user_id
       ) or (
         not exists (select from ledger.electricity_readings_archive as a where a.id = r.id)
         and exists (
@@ -783,7 +727,7 @@ as $$
 declare
   v_set_aside uuid[];
   v_removed bigint;
-  v_written uuid[];
+  v_written bigint;
 begin
   select array_agg(distinct o.reading_id) into v_set_aside
   from ledger.archive_obstacles(p_users) as o;
@@ -802,30 +746,19 @@ begin
         and (a.created_at is null or v.created_at = a.created_at)
     );
   get diagnostics v_removed = row_count;
-  -- A row that was given to one of these users since, and is its old owner's in the archive still.
-  delete from ledger.electricity_readings_archive as a
-  using public.electricity_readings as v
-  where v.user_id = any (p_users) and a.id = v.id and a.user_id <> all (p_users)
-    and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
-    and not exists (
-      select from public.electricity_readings as o where o.user_id = a.user_id and o.id = a.id
-    );
-  with written as (
-    insert into ledger.electricity_readings_archive (
-      id, user_id, date, kwh_value, token_amount, token_cost, notes, meter_photo_url, created_at
-    )
-    select
-      v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
-      v.meter_photo_url, v.created_at
-    from public.electricity_readings as v
-    where v.user_id = any (p_users) and v.id <> all (coalesce(v_set_aside, '{}'))
-      and not exists (
-        select from ledger.electricity_readings_archive as a
-        where a.user_id = v.user_id and a.id = v.id
-      )
-    returning id
+  insert into ledger.electricity_readings_archive (
+    id, user_id, date, kwh_value, token_amount, token_cost, notes, meter_photo_url, created_at
   )
-  select array_agg(w.id) into v_written from written as w;
+  select
+    v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
+    v.meter_photo_url, v.created_at
+  from public.electricity_readings as v
+  where v.user_id = any (p_users) and v.id <> all (coalesce(v_set_aside, '{}'))
+    and not exists (
+      select from ledger.electricity_readings_archive as a
+      where a.user_id = v.user_id and a.id = v.id
+    );
+  get diagnostics v_written = row_count;
 
   -- The list follows: one entry a row of the table, for the event that stands for it now.
   update ledger.migrated_readings as l
@@ -848,14 +781,8 @@ begin
     and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   on conflict (user_id, reading_id, event_id) do update
   set superseded = false where l.superseded;
-  -- What was written just now was rounded to the table's numbers, whoever recorded the event.
-  update ledger.migrated_readings as l
-  set copied = true
-  where l.user_id = any (p_users) and not l.superseded and not l.copied
-    and l.reading_id in (select w.id from unnest(v_written) as w (id));
   return jsonb_build_object(
-    'removed', v_removed, 'written', coalesce(cardinality(v_written), 0),
-    'set_aside', coalesce(cardinality(v_set_aside), 0)
+    'removed', v_removed, 'written', v_written, 'set_aside', coalesce(cardinality(v_set_aside), 0)
   );
 end;
 $$;
@@ -884,7 +811,7 @@ begin
     from ledger.heads as h
     left join ledger.cutback_marks as k on k.user_id = h.user_id
     where k.version is distinct from h.version
-    order by k.version is not null, h.user_id -- who writes all day long comes last
+    order by h.user_id
     limit p_limit
     on conflict (user_id) do update set version = excluded.version
     returning m.user_id
@@ -895,14 +822,12 @@ begin
   end if;
   perform ledger.merge_into_archive(v_users);
   update ledger.cutback_marks as m
-  set obstacles = coalesce(f.readings, 0)
-  from unnest(v_users) as u (user_id)
-  left join (
-    select o.user_id, count(distinct o.reading_id) as readings
-    from ledger.archive_obstacles(v_users) as o
-    group by o.user_id
-  ) as f on f.user_id = u.user_id
-  where m.user_id = u.user_id and m.obstacles <> coalesce(f.readings, 0);
+  set obstacles = (
+    select count(distinct o.reading_id) from ledger.archive_obstacles(v_users) as o
+    where o.user_id = m.user_id
+  )
+  where m.user_id = any (v_users)
+    and (m.obstacles > 0 or exists (select from ledger.archive_obstacles(v_users)));
   return cardinality(v_users);
 end;
 $$;
@@ -923,7 +848,6 @@ declare
   v_troubled uuid[];
   v_set_aside bigint;
   v_list text;
-  v_locked_at timestamptz;
 begin
   if not ledger.is_cut_over() then
     raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
@@ -936,16 +860,11 @@ begin
   -- where lock table would lock the projection under it too.
   alter view public.electricity_readings rename to electricity_readings_leaving;
   alter view public.electricity_readings_leaving rename to electricity_readings;
-  v_locked_at := clock_timestamp();
   v_users := ledger.prepare_cutback(null);
 
   select array_agg(m.user_id) into v_troubled
   from ledger.cutback_marks as m
   where m.obstacles > 0;
-  -- What stood in another user's way may be gone since: these are merged once more.
-  if v_troubled is not null then
-    perform ledger.merge_into_archive(v_troubled);
-  end if;
   select
     count(distinct (o.user_id, o.reading_id)),
     string_agg(o.problem || ': ' || o.reading_id, '; ') filter (where o.nth <= 10)
@@ -969,23 +888,11 @@ begin
   from ledger.archive_obstacles(coalesce(v_troubled, '{}')) as o
   group by o.user_id, o.reading_id;
 
-  -- Every row has arrived, but for those that were set aside. Users whose version is the one that
-  -- they were merged at have the same rows as then, which the command compared whole.
-  if (select count(*) from public.electricity_readings) - v_set_aside <> (
-    select count(*) from ledger.electricity_readings_archive as a
-    where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
-  ) then
-    raise exception 'meterledger: the table does not hold what the view shows'
-      using errcode = 'ML213',
-        detail = 'Next: Nothing was changed. Report it as a defect, and stay with the view.';
-  end if;
-
   alter view public.electricity_readings rename to electricity_readings_leaving;
   alter table ledger.electricity_readings_archive set schema public;
   alter table public.electricity_readings_archive rename to electricity_readings;
   perform ledger.repoint_views(v_views);
   drop view public.electricity_readings_leaving;
-  perform ledger.create_embeddings();
   alter table public.electricity_readings
     enable trigger electricity_readings_sync_inserts,
     enable trigger electricity_readings_sync_updates,
@@ -998,9 +905,7 @@ begin
   where c.cut_back_at is null;
   delete from ledger.cutback_marks;
   notify pgrst, 'reload schema';
-  return jsonb_build_object(
-    'users_merged', v_users, 'set_aside', v_set_aside, 'locked_at', v_locked_at
-  );
+  return jsonb_build_object('users_merged', v_users, 'set_aside', v_set_aside);
 end;
 $$;
 comment on function ledger.cut_back(bigint) is
@@ -1044,8 +949,7 @@ revoke all on function
 ledger.is_cut_over(), ledger.relation_grants(regclass), ledger.give_grants(regclass, jsonb),
 ledger.take_grants(regclass), ledger.dependent_views(regclass), ledger.repoint_views(jsonb),
 ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(jsonb, text[]),
-ledger.create_readings_view(), ledger.create_embeddings(), ledger.is_embedding(oid),
-ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
+ledger.create_readings_view(), ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
 ledger.merge_into_archive(uuid[]), ledger.prepare_cutback(int), ledger.cut_back(bigint),
 ledger.contract()
 from public, anon, authenticated, service_role;

@@ -16,23 +16,12 @@ begin
 end;
 $$;
 
-do $$
-begin
-  -- Of a cutback; without the table there is no such type to name.
-  if to_regclass('public.electricity_readings') is not null then
-    drop function if exists public.electricity_readings(public.user_profiles);
-    drop function if exists public.user_profiles(public.electricity_readings);
-  end if;
-end;
-$$;
 drop function if exists ledger.contract();
 drop function if exists ledger.cut_back(bigint);
 drop function if exists ledger.prepare_cutback(int);
 drop function if exists ledger.merge_into_archive(uuid[]);
 drop function if exists ledger.archive_obstacles(uuid[]);
 drop function if exists ledger.cut_over(text[]);
-drop function if exists ledger.create_embeddings();
-drop function if exists ledger.is_embedding(oid);
 drop function if exists ledger.create_readings_view();
 drop function if exists ledger.require_cutover(jsonb, text[]);
 drop function if exists ledger.cutover_findings();

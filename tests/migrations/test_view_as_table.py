@@ -86,11 +86,7 @@ def _ids(user: UUID) -> tuple[UUID, ...]:
 @st.composite
 def _row(draw: st.DrawFn, user: UUID) -> tuple[object, ...]:
     owner = draw(st.sampled_from([user, user, user, user, *USERS, STRANGER]))
-    return (
-        draw(st.sampled_from(_ids(owner))),
-        owner,
-        *(draw(values) for values in SCALARS.values()),
-    )
+    return (draw(st.sampled_from(_ids(owner))), owner, *(draw(values) for values in SCALARS.values()))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from tests.support.backfill import Said
 from tests.support.cutover import ALL_TOPICS, cut_over, is_view, rolled_out
 from tests.support.database import Database
-from tests.support.household import named, put_events
+from tests.support.household import named, put_events, put_readings
 from tests.support.processes import CHECKOUT
 from tests.support.rollout import projection_is_live, table_texts
 from tests.support.servers import MakeDatabase
@@ -60,11 +60,7 @@ def inserts(database: Database, user: UUID, **values: object) -> UUID:
     """A row of an old client, through whatever has the name; its id."""
     reading = values.setdefault("id", uuid4())
     with database.connect() as connection:
-        connection.execute(
-            f"insert into public.electricity_readings (user_id, {', '.join(values)})"
-            f" values (%s{', %s' * len(values)})".encode(),
-            (user, *values.values()),
-        )
+        put_readings(connection, [{"user_id": user, "created_at": "2024-04-05 00:00+00", **values}])
     assert isinstance(reading, UUID)
     return reading
 
@@ -200,7 +196,7 @@ def test_no_deploy_and_no_backfill_beside_it(
 def test_what_the_table_cannot_take_back_is_listed_and_set_aside_by_number(
     make_database: MakeDatabase,
 ) -> None:
-    database, user, other = rolled_out(make_database, unique_days=True)
+    database, user, _ = rolled_out(make_database, unique_days=True)
     cut_over(database)
     with database.connect() as connection:
         put_events(
