@@ -1035,11 +1035,20 @@ begin
       from new_rows as n
     ) as n
     left join old_rows as o on o.user_id = n.user_id and o.id = n.id
-    where o.id is null
-      or (
-        n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url, n.created_at
-      ) is distinct from (
-        o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
+    where (
+        o.id is null
+        or (
+          n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url,
+          n.created_at
+        ) is distinct from (
+          o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url,
+          o.created_at
+        )
+      )
+      -- What a cutback copied into the table, the cutover's own sync takes care of.
+      and not exists (
+        select from ledger.migrated_readings as l
+        where l.user_id = n.user_id and l.reading_id = n.id and not l.superseded and l.copied
       )
     group by n.known;
   end if;

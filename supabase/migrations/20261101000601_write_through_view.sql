@@ -2,9 +2,10 @@
 --   once that name is a view (the cutover of the next file hangs these up). An old client must
 --   notice nothing: same defaults, same errors, same rows back.
 -- Objects: ledger.check_reading(), ledger.check_owner(), ledger.check_unique_reading(),
---   ledger.refuse_taken_id(), ledger.reading_as_event(), ledger.record_reading(),
---   ledger.remove_reading(), ledger.check_reading_rights(), ledger.insert_reading(),
---   ledger.update_reading(), ledger.delete_reading()
+--   ledger.refuse_taken_id(), ledger.is_cut_over(), ledger.reading_as_event(),
+--   ledger.record_reading(), ledger.remove_reading(), ledger.check_reading_rights(),
+--   ledger.insert_reading(), ledger.change_reading(), ledger.update_reading(),
+--   ledger.delete_reading()
 -- Locks: none
 -- Rollback: rollbacks/20261101000601_write_through_view.sql
 set local lock_timeout = '5s';
@@ -167,6 +168,21 @@ $$;
 comment on function ledger.refuse_taken_id(uuid) is
   'Raises what the archived table raises for an id that is taken';
 
+create or replace function ledger.is_cut_over()
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.electricity_readings') and c.relkind = 'v'
+  );
+$$;
+comment on function ledger.is_cut_over() is
+  'True while electricity_readings is a view over the projection';
+
 create or replace function ledger.reading_as_event(p_reading ledger.readings)
 returns public.token_events
 language plpgsql
@@ -236,8 +252,15 @@ as $$
 declare
   v_reading_id constant uuid := coalesce(p_event.reading_id, p_event.id);
 begin
-  insert into ledger.migrated_readings (user_id, reading_id, event_id)
-  values (p_event.user_id, v_reading_id, p_event.id);
+  -- What a cutback copied into the table goes on being the event's.
+  insert into ledger.migrated_readings (user_id, reading_id, event_id, copied)
+  select
+    p_event.user_id, v_reading_id, p_event.id,
+    exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = p_event.user_id and l.reading_id = v_reading_id
+        and l.event_id = p_replaced_id and l.copied
+    );
 
   -- In one statement, so that no trigger and no reader sees the reading gone in between.
   with voided as (
@@ -394,9 +417,10 @@ $$;
 comment on function ledger.insert_reading() is
   'Instead of an insert into the view electricity_readings: records the event';
 
-create or replace function ledger.update_reading()
-returns trigger
+create or replace function ledger.change_reading(p_old ledger.readings, p_new ledger.readings)
+returns ledger.readings
 language plpgsql
+volatile
 security definer -- writes events, lists and columns that no API role may
 set search_path = ''
 as $$
@@ -406,48 +430,49 @@ declare
   v_event public.token_events;
   v_replaced_id uuid;
 begin
-  if new is not distinct from old then
-    return new;
-  end if;
-  perform ledger.check_reading(to_jsonb(new));
-  perform ledger.take_turns(array[old.user_id, new.user_id]);
+  perform ledger.take_turns(array[p_old.user_id, p_new.user_id]);
   -- Only now, with the turn taken, is the row what it is: an earlier writer may have changed it, or
-  -- taken it away, and then there is nothing to update.
+  -- taken it away, and then there is nothing to change.
   select r.* into v_now
   from ledger.readings as r
-  where r.user_id = old.user_id and r.id = old.id;
+  where r.user_id = p_old.user_id and r.id = p_old.id;
   if not found then
     return null;
   end if;
   select e.* into v_event
   from public.token_events as e
-  where e.user_id = old.user_id and coalesce(e.reading_id, e.id) = old.id
+  where e.user_id = p_old.user_id and coalesce(e.reading_id, e.id) = p_old.id
     and not e.is_voided and e.event_type <> 'VOID';
 
   -- Only what this statement changes: everything else stays as the earlier writer left it.
-  if new.id is distinct from old.id then v_now.id := new.id; end if;
-  if new.user_id is distinct from old.user_id then v_now.user_id := new.user_id; end if;
-  if new.date is distinct from old.date then v_now.date := new.date; end if;
-  if new.kwh_value is distinct from old.kwh_value then v_now.kwh_value := new.kwh_value; end if;
-  if new.token_cost is distinct from old.token_cost then v_now.token_cost := new.token_cost; end if;
-  if new.token_amount is distinct from old.token_amount then
-    v_now.token_amount := new.token_amount;
-  end if;
-  if new.notes is distinct from old.notes then v_now.notes := new.notes; end if;
-  if new.meter_photo_url is distinct from old.meter_photo_url then
-    v_now.meter_photo_url := new.meter_photo_url;
-  end if;
-  if new.created_at is distinct from old.created_at then v_now.created_at := new.created_at; end if;
+  select
+    case when p_new.id is distinct from p_old.id then p_new.id else v_now.id end,
+    case when p_new.user_id is distinct from p_old.user_id then p_new.user_id else v_now.user_id end,
+    case when p_new.date is distinct from p_old.date then p_new.date else v_now.date end,
+    case when p_new.kwh_value is distinct from p_old.kwh_value
+      then p_new.kwh_value else v_now.kwh_value end,
+    case when p_new.token_cost is distinct from p_old.token_cost
+      then p_new.token_cost else v_now.token_cost end,
+    case when p_new.token_amount is distinct from p_old.token_amount
+      then p_new.token_amount else v_now.token_amount end,
+    case when p_new.notes is distinct from p_old.notes then p_new.notes else v_now.notes end,
+    case when p_new.meter_photo_url is distinct from p_old.meter_photo_url
+      then p_new.meter_photo_url else v_now.meter_photo_url end,
+    case when p_new.created_at is distinct from p_old.created_at
+      then p_new.created_at else v_now.created_at end
+  into v_now;
   v_stated := ledger.reading_as_event(v_now);
-  if (new.id is distinct from old.id or new.user_id is distinct from old.user_id)
-    and exists (
-      select from ledger.readings as r where r.user_id = v_now.user_id and r.id = v_now.id
-    )
-  then
-    perform ledger.refuse_taken_id(v_now.id);
+  if ledger.is_cut_over() then
+    if (v_now.user_id, v_now.id) is distinct from (p_old.user_id, p_old.id)
+      and exists (
+        select from ledger.readings as r where r.user_id = v_now.user_id and r.id = v_now.id
+      )
+    then
+      perform ledger.refuse_taken_id(v_now.id);
+    end if;
+    perform ledger.check_unique_reading(to_jsonb(v_now), p_old.id);
+    perform ledger.check_owner(v_now.user_id);
   end if;
-  perform ledger.check_unique_reading(to_jsonb(v_now), old.id);
-  perform ledger.check_owner(v_now.user_id);
 
   v_event.token_cost := v_stated.token_cost;
   v_event.notes := v_stated.notes;
@@ -455,24 +480,24 @@ begin
   v_event.created_at := v_stated.created_at;
   -- Where the day stays, the event keeps its hour; where no kWh change, a computed balance stays
   -- computed.
-  if new.date is distinct from old.date then
+  if p_new.date is distinct from p_old.date then
     v_event.event_date := v_stated.event_date;
   end if;
-  if new.token_amount is distinct from old.token_amount
-    or (new.kwh_value is distinct from old.kwh_value and v_event.event_type <> 'ADJUSTMENT')
+  if p_new.token_amount is distinct from p_old.token_amount
+    or (p_new.kwh_value is distinct from p_old.kwh_value and v_event.event_type <> 'ADJUSTMENT')
   then
     v_event.event_type := v_stated.event_type;
     v_event.kwh_amount := v_stated.kwh_amount;
     v_event.observed_kwh := v_stated.observed_kwh;
     v_event.legacy_token_amount := v_stated.legacy_token_amount;
-  elsif new.kwh_value is distinct from old.kwh_value then
+  elsif p_new.kwh_value is distinct from p_old.kwh_value then
     v_event.observed_kwh := v_now.kwh_value; -- a correction, and now it is known what it came to
   end if;
 
-  if new.id is distinct from old.id or new.user_id is distinct from old.user_id then
-    perform ledger.remove_reading(old.user_id, old.id, 'reading changed');
+  if (v_now.user_id, v_now.id) is distinct from (p_old.user_id, p_old.id) then
+    perform ledger.remove_reading(p_old.user_id, p_old.id, 'reading changed');
   else
-    v_replaced_id := ledger.remove_reading(old.user_id, old.id, null);
+    v_replaced_id := ledger.remove_reading(p_old.user_id, p_old.id, null);
   end if;
   v_event.id := gen_random_uuid();
   v_event.user_id := v_now.user_id;
@@ -488,10 +513,44 @@ begin
     and e.event_type = v_event.event_type and e.kwh_amount = v_event.kwh_amount
     and (e.event_date at time zone (select ledger.time_zone()))::date
       = (v_event.event_date at time zone (select ledger.time_zone()))::date;
+  v_now.created_at := v_event.created_at;
+  return v_now;
+end;
+$$;
+comment on function ledger.change_reading(ledger.readings, ledger.readings) is
+  'Voids the event that stands for a reading and records a new one under the same visible id, '
+  'changing only what differs between the two rows; the reading as it is then, null where it is '
+  'gone';
 
+create or replace function ledger.update_reading()
+returns trigger
+language plpgsql
+security definer -- writes events, lists and columns that no API role may
+set search_path = ''
+as $$
+declare
+  v_old ledger.readings;
+  v_new ledger.readings;
+begin
+  if new is not distinct from old then
+    return new;
+  end if;
+  perform ledger.check_reading(to_jsonb(new));
   select
-    v_now.id, v_now.user_id, v_now.date, v_now.kwh_value, v_now.token_cost, v_now.token_amount,
-    v_now.notes, v_now.meter_photo_url, v_event.created_at
+    old.id, old.user_id, old.date, old.kwh_value, old.token_cost, old.token_amount, old.notes,
+    old.meter_photo_url, old.created_at
+  into v_old;
+  select
+    new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
+    new.meter_photo_url, new.created_at
+  into v_new;
+  v_new := ledger.change_reading(v_old, v_new);
+  if v_new is null then
+    return null;
+  end if;
+  select
+    v_new.id, v_new.user_id, v_new.date, v_new.kwh_value, v_new.token_cost, v_new.token_amount,
+    v_new.notes, v_new.meter_photo_url, v_new.created_at
   into
     new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
     new.meter_photo_url, new.created_at;
@@ -499,8 +558,7 @@ begin
 end;
 $$;
 comment on function ledger.update_reading() is
-  'Instead of an update of the view electricity_readings: voids the event and records a new one '
-  'under the same visible id, changing only what the statement changes';
+  'Instead of an update of the view electricity_readings: changes the reading''s event';
 
 create or replace function ledger.delete_reading()
 returns trigger
@@ -521,7 +579,8 @@ comment on function ledger.delete_reading() is
 
 revoke all on function
 ledger.check_reading(jsonb), ledger.check_owner(uuid),
-ledger.check_unique_reading(jsonb, uuid), ledger.refuse_taken_id(uuid),
+ledger.check_unique_reading(jsonb, uuid), ledger.refuse_taken_id(uuid), ledger.is_cut_over(),
+ledger.change_reading(ledger.readings, ledger.readings),
 ledger.reading_as_event(ledger.readings),
 ledger.record_reading(public.token_events, uuid, text),
 ledger.remove_reading(uuid, uuid, text), ledger.check_reading_rights(), ledger.insert_reading(),

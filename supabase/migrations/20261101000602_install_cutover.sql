@@ -1,11 +1,12 @@
 -- Purpose: the switch of electricity_readings from table to view and back. The functions are only
 --   installed here: `meterledger cutover`, `cutback` and `contract` call them.
--- Objects: ledger.cutovers, ledger.cutback_marks; ledger.is_cut_over(), ledger.relation_grants(),
+-- Objects: ledger.cutovers, ledger.cutback_marks; ledger.relation_grants(),
 --   ledger.give_grants(), ledger.take_grants(), ledger.dependent_views(), ledger.repoint_views(),
 --   ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(),
 --   ledger.create_readings_view(), ledger.cut_over(), ledger.archive_obstacles(),
---   ledger.merge_into_archive(), ledger.prepare_cutback(), ledger.cut_back(), ledger.contract()
--- Locks: none
+--   ledger.merge_into_archive(), ledger.prepare_cutback(), ledger.cut_back(), ledger.contract(),
+--   ledger.sync_copied() and its trigger
+-- Locks: share row exclusive on electricity_readings, to create the trigger
 -- Rollback: rollbacks/20261101000602_install_cutover.sql
 set local lock_timeout = '5s';
 
@@ -45,21 +46,6 @@ revoke all on table ledger.cutovers, ledger.cutback_marks
 from public, anon, authenticated, service_role;
 revoke all on sequence ledger.cutovers_cutover_id_seq
 from public, anon, authenticated, service_role;
-
-create or replace function ledger.is_cut_over()
-returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select exists (
-    select from pg_class as c
-    where c.oid = to_regclass('public.electricity_readings') and c.relkind = 'v'
-  );
-$$;
-comment on function ledger.is_cut_over() is
-  'True while electricity_readings is a view over the projection';
 
 create or replace function ledger.relation_grants(p_relation regclass)
 returns jsonb
@@ -601,6 +587,7 @@ begin
   alter table public.electricity_readings
     disable trigger electricity_readings_sync_inserts,
     disable trigger electricity_readings_sync_updates,
+    disable trigger electricity_readings_sync_copied,
     disable trigger electricity_readings_sync_deletes;
   alter table public.electricity_readings rename to electricity_readings_archive;
   alter table public.electricity_readings_archive set schema ledger;
@@ -781,6 +768,12 @@ begin
     and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   on conflict (user_id, reading_id, event_id) do update
   set superseded = false where l.superseded;
+  update ledger.migrated_readings as l
+  set copied = true
+  from public.token_events as e
+  where l.user_id = any (p_users) and not l.superseded and not l.copied
+    and e.user_id = l.user_id and e.id = l.event_id
+    and e.event_type <> 'METER_READING' and e.observed_kwh is null;
   return jsonb_build_object(
     'removed', v_removed, 'written', v_written, 'set_aside', coalesce(cardinality(v_set_aside), 0)
   );
@@ -896,6 +889,7 @@ begin
   alter table public.electricity_readings
     enable trigger electricity_readings_sync_inserts,
     enable trigger electricity_readings_sync_updates,
+    enable trigger electricity_readings_sync_copied,
     enable trigger electricity_readings_sync_deletes;
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
@@ -911,6 +905,55 @@ $$;
 comment on function ledger.cut_back(bigint) is
   'Makes electricity_readings the table again with every write in it; refuses (ML211) unless told '
   'the number of readings that the table cannot take back';
+
+-- After a cutback: a row that was copied from its event says no more than the event did. An edit of
+-- its note must not turn a computed balance, which moves on, into what a meter showed.
+create or replace function ledger.sync_copied()
+returns trigger
+language plpgsql
+security definer -- writes events, lists and columns that no API role may
+set search_path = ''
+as $$
+begin
+  perform ledger.change_reading(
+    row(
+      o.id, o.user_id, o.date, o.kwh_value, o.token_cost, o.token_amount, o.notes,
+      o.meter_photo_url, o.created_at
+    )::ledger.readings,
+    row(
+      n.id, n.user_id, n.date, n.kwh_value, n.token_cost, n.token_amount, n.notes,
+      n.meter_photo_url, n.created_at
+    )::ledger.readings
+  )
+  from new_rows as n
+  inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
+  where (
+      n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url, n.created_at
+    ) is distinct from (
+      o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
+    )
+    and exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = n.user_id and l.reading_id = n.id and not l.superseded and l.copied
+    );
+  return null;
+end;
+$$;
+comment on function ledger.sync_copied() is
+  'After an update of electricity_readings: changes the events of rows that a cutback copied';
+revoke all on function ledger.sync_copied() from public, anon, authenticated, service_role;
+
+do $$
+begin
+  -- On a rerun the name may be the view's, and the trigger is where the table is.
+  if not ledger.is_cut_over() then
+    create or replace trigger electricity_readings_sync_copied
+    after update on public.electricity_readings
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function ledger.sync_copied();
+  end if;
+end;
+$$;
 
 create or replace function ledger.contract()
 returns jsonb
@@ -946,7 +989,7 @@ comment on function ledger.contract() is
   'constraints'' names';
 
 revoke all on function
-ledger.is_cut_over(), ledger.relation_grants(regclass), ledger.give_grants(regclass, jsonb),
+ledger.relation_grants(regclass), ledger.give_grants(regclass, jsonb),
 ledger.take_grants(regclass), ledger.dependent_views(regclass), ledger.repoint_views(jsonb),
 ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(jsonb, text[]),
 ledger.create_readings_view(), ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),

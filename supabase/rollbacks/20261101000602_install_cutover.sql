@@ -1,6 +1,6 @@
 -- Reverses: migrations/20261101000602_install_cutover.sql. While electricity_readings is a view it
 --   stops (ML006): cut back first. The record of cutovers is set aside, whole.
--- Locks: none
+-- Locks: access exclusive on electricity_readings, to drop a trigger
 set local lock_timeout = '5s';
 
 do $$
@@ -16,6 +16,7 @@ begin
 end;
 $$;
 
+drop trigger if exists electricity_readings_sync_copied on public.electricity_readings;
 drop function if exists ledger.contract();
 drop function if exists ledger.cut_back(bigint);
 drop function if exists ledger.prepare_cutback(int);
@@ -31,6 +32,6 @@ drop function if exists ledger.dependent_views(regclass);
 drop function if exists ledger.take_grants(regclass);
 drop function if exists ledger.give_grants(regclass, jsonb);
 drop function if exists ledger.relation_grants(regclass);
-drop function if exists ledger.is_cut_over();
+drop function if exists ledger.sync_copied();
 drop table if exists ledger.cutback_marks;
 drop table if exists ledger.cutovers;

@@ -9,7 +9,8 @@ begin
     'ledger.check_unique_reading(jsonb, uuid)', 'ledger.refuse_taken_id(uuid)', 'ledger.reading_as_event(ledger.readings)',
     'ledger.record_reading(public.token_events, uuid, text)',
     'ledger.remove_reading(uuid, uuid, text)', 'ledger.check_reading_rights()',
-    'ledger.insert_reading()', 'ledger.update_reading()', 'ledger.delete_reading()'
+    'ledger.insert_reading()', 'ledger.update_reading()',
+    'ledger.change_reading(ledger.readings, ledger.readings)', 'ledger.is_cut_over()', 'ledger.delete_reading()'
   ]) as n (name)
   where to_regprocedure(n.name) is null;
   if v_list is not null then

@@ -148,6 +148,126 @@ $_$;
 
 COMMENT ON FUNCTION ledger.archive_obstacles(p_users uuid[]) IS 'Readings of the given users, or of everybody, that the archived table could not take back, and why';
 
+CREATE TABLE ledger.readings (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    date date NOT NULL,
+    kwh_value numeric NOT NULL,
+    token_cost numeric,
+    token_amount numeric,
+    notes text,
+    meter_photo_url text,
+    created_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ledger.readings IS 'The projection that users read: one row a counted event, current in the very transaction';
+
+COMMENT ON COLUMN ledger.readings.kwh_value IS 'kWh left after the event';
+
+COMMENT ON COLUMN ledger.readings.token_cost IS 'what it cost, in the currency of the profile';
+
+COMMENT ON COLUMN ledger.readings.token_amount IS 'kWh bought, on a top-up';
+
+CREATE FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) RETURNS ledger.readings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_now ledger.readings;
+  v_stated public.token_events;
+  v_event public.token_events;
+  v_replaced_id uuid;
+begin
+  perform ledger.take_turns(array[p_old.user_id, p_new.user_id]);
+  -- Only now, with the turn taken, is the row what it is: an earlier writer may have changed it, or
+  -- taken it away, and then there is nothing to change.
+  select r.* into v_now
+  from ledger.readings as r
+  where r.user_id = p_old.user_id and r.id = p_old.id;
+  if not found then
+    return null;
+  end if;
+  select e.* into v_event
+  from public.token_events as e
+  where e.user_id = p_old.user_id and coalesce(e.reading_id, e.id) = p_old.id
+    and not e.is_voided and e.event_type <> 'VOID';
+
+  -- Only what this statement changes: everything else stays as the earlier writer left it.
+  select
+    case when p_new.id is distinct from p_old.id then p_new.id else v_now.id end,
+    case when p_new.user_id is distinct from p_old.user_id then p_new.user_id else v_now.user_id end,
+    case when p_new.date is distinct from p_old.date then p_new.date else v_now.date end,
+    case when p_new.kwh_value is distinct from p_old.kwh_value
+      then p_new.kwh_value else v_now.kwh_value end,
+    case when p_new.token_cost is distinct from p_old.token_cost
+      then p_new.token_cost else v_now.token_cost end,
+    case when p_new.token_amount is distinct from p_old.token_amount
+      then p_new.token_amount else v_now.token_amount end,
+    case when p_new.notes is distinct from p_old.notes then p_new.notes else v_now.notes end,
+    case when p_new.meter_photo_url is distinct from p_old.meter_photo_url
+      then p_new.meter_photo_url else v_now.meter_photo_url end,
+    case when p_new.created_at is distinct from p_old.created_at
+      then p_new.created_at else v_now.created_at end
+  into v_now;
+  v_stated := ledger.reading_as_event(v_now);
+  if ledger.is_cut_over() then
+    if (v_now.user_id, v_now.id) is distinct from (p_old.user_id, p_old.id)
+      and exists (
+        select from ledger.readings as r where r.user_id = v_now.user_id and r.id = v_now.id
+      )
+    then
+      perform ledger.refuse_taken_id(v_now.id);
+    end if;
+    perform ledger.check_unique_reading(to_jsonb(v_now), p_old.id);
+    perform ledger.check_owner(v_now.user_id);
+  end if;
+
+  v_event.token_cost := v_stated.token_cost;
+  v_event.notes := v_stated.notes;
+  v_event.meter_photo_url := v_stated.meter_photo_url;
+  v_event.created_at := v_stated.created_at;
+  -- Where the day stays, the event keeps its hour; where no kWh change, a computed balance stays
+  -- computed.
+  if p_new.date is distinct from p_old.date then
+    v_event.event_date := v_stated.event_date;
+  end if;
+  if p_new.token_amount is distinct from p_old.token_amount
+    or (p_new.kwh_value is distinct from p_old.kwh_value and v_event.event_type <> 'ADJUSTMENT')
+  then
+    v_event.event_type := v_stated.event_type;
+    v_event.kwh_amount := v_stated.kwh_amount;
+    v_event.observed_kwh := v_stated.observed_kwh;
+    v_event.legacy_token_amount := v_stated.legacy_token_amount;
+  elsif p_new.kwh_value is distinct from p_old.kwh_value then
+    v_event.observed_kwh := v_now.kwh_value; -- a correction, and now it is known what it came to
+  end if;
+
+  if (v_now.user_id, v_now.id) is distinct from (p_old.user_id, p_old.id) then
+    perform ledger.remove_reading(p_old.user_id, p_old.id, 'reading changed');
+  else
+    v_replaced_id := ledger.remove_reading(p_old.user_id, p_old.id, null);
+  end if;
+  v_event.id := gen_random_uuid();
+  v_event.user_id := v_now.user_id;
+  v_event.reading_id := v_now.id;
+  perform ledger.record_reading(v_event, v_replaced_id, 'reading changed');
+
+  -- A merged event's survivor moves on with an edit, as long as the reading states the same fact.
+  update ledger."merges" as g
+  set survivor_id = v_event.id
+  from public.token_events as e
+  where v_replaced_id is not null and g.user_id = v_event.user_id and g.survivor_id = v_replaced_id
+    and e.user_id = g.user_id and e.id = v_replaced_id
+    and e.event_type = v_event.event_type and e.kwh_amount = v_event.kwh_amount
+    and (e.event_date at time zone (select ledger.time_zone()))::date
+      = (v_event.event_date at time zone (select ledger.time_zone()))::date;
+  v_now.created_at := v_event.created_at;
+  return v_now;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) IS 'Voids the event that stands for a reading and records a new one under the same visible id, changing only what differs between the two rows; the reading as it is then, null where it is gone';
+
 CREATE FUNCTION ledger.check_owner(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -440,6 +560,7 @@ begin
   alter table public.electricity_readings
     enable trigger electricity_readings_sync_inserts,
     enable trigger electricity_readings_sync_updates,
+    enable trigger electricity_readings_sync_copied,
     enable trigger electricity_readings_sync_deletes;
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
@@ -500,6 +621,7 @@ begin
   alter table public.electricity_readings
     disable trigger electricity_readings_sync_inserts,
     disable trigger electricity_readings_sync_updates,
+    disable trigger electricity_readings_sync_copied,
     disable trigger electricity_readings_sync_deletes;
   alter table public.electricity_readings rename to electricity_readings_archive;
   alter table public.electricity_readings_archive set schema ledger;
@@ -1183,6 +1305,12 @@ begin
     and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   on conflict (user_id, reading_id, event_id) do update
   set superseded = false where l.superseded;
+  update ledger.migrated_readings as l
+  set copied = true
+  from public.token_events as e
+  where l.user_id = any (p_users) and not l.superseded and not l.copied
+    and e.user_id = l.user_id and e.id = l.event_id
+    and e.event_type <> 'METER_READING' and e.observed_kwh is null;
   return jsonb_build_object(
     'removed', v_removed, 'written', v_written, 'set_aside', coalesce(cardinality(v_set_aside), 0)
   );
@@ -2064,26 +2192,6 @@ $$;
 
 COMMENT ON FUNCTION ledger.project_updates() IS 'After an update of token_events (a void): brings the projection up to date';
 
-CREATE TABLE ledger.readings (
-    id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    date date NOT NULL,
-    kwh_value numeric NOT NULL,
-    token_cost numeric,
-    token_amount numeric,
-    notes text,
-    meter_photo_url text,
-    created_at timestamp with time zone NOT NULL
-);
-
-COMMENT ON TABLE ledger.readings IS 'The projection that users read: one row a counted event, current in the very transaction';
-
-COMMENT ON COLUMN ledger.readings.kwh_value IS 'kWh left after the event';
-
-COMMENT ON COLUMN ledger.readings.token_cost IS 'what it cost, in the currency of the profile';
-
-COMMENT ON COLUMN ledger.readings.token_amount IS 'kWh bought, on a top-up';
-
 CREATE TABLE public.token_events (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid NOT NULL,
@@ -2197,8 +2305,15 @@ CREATE FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id
 declare
   v_reading_id constant uuid := coalesce(p_event.reading_id, p_event.id);
 begin
-  insert into ledger.migrated_readings (user_id, reading_id, event_id)
-  values (p_event.user_id, v_reading_id, p_event.id);
+  -- What a cutback copied into the table goes on being the event's.
+  insert into ledger.migrated_readings (user_id, reading_id, event_id, copied)
+  select
+    p_event.user_id, v_reading_id, p_event.id,
+    exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = p_event.user_id and l.reading_id = v_reading_id
+        and l.event_id = p_replaced_id and l.copied
+    );
 
   -- In one statement, so that no trigger and no reader sees the reading gone in between.
   with voided as (
@@ -2429,6 +2544,38 @@ $$;
 
 COMMENT ON FUNCTION ledger.start_migration() IS 'Takes over the custom setting ledger.time_zone, checks that the data may move (else ML002 with the list), opens a run';
 
+CREATE FUNCTION ledger.sync_copied() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform ledger.change_reading(
+    row(
+      o.id, o.user_id, o.date, o.kwh_value, o.token_cost, o.token_amount, o.notes,
+      o.meter_photo_url, o.created_at
+    )::ledger.readings,
+    row(
+      n.id, n.user_id, n.date, n.kwh_value, n.token_cost, n.token_amount, n.notes,
+      n.meter_photo_url, n.created_at
+    )::ledger.readings
+  )
+  from new_rows as n
+  inner join old_rows as o on o.user_id = n.user_id and o.id = n.id
+  where (
+      n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url, n.created_at
+    ) is distinct from (
+      o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
+    )
+    and exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = n.user_id and l.reading_id = n.id and not l.superseded and l.copied
+    );
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.sync_copied() IS 'After an update of electricity_readings: changes the events of rows that a cutback copied';
+
 CREATE FUNCTION ledger.sync_deletes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2483,11 +2630,20 @@ begin
       from new_rows as n
     ) as n
     left join old_rows as o on o.user_id = n.user_id and o.id = n.id
-    where o.id is null
-      or (
-        n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url, n.created_at
-      ) is distinct from (
-        o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url, o.created_at
+    where (
+        o.id is null
+        or (
+          n.date, n.kwh_value, n.token_amount, n.token_cost, n.notes, n.meter_photo_url,
+          n.created_at
+        ) is distinct from (
+          o.date, o.kwh_value, o.token_amount, o.token_cost, o.notes, o.meter_photo_url,
+          o.created_at
+        )
+      )
+      -- What a cutback copied into the table, the cutover's own sync takes care of.
+      and not exists (
+        select from ledger.migrated_readings as l
+        where l.user_id = n.user_id and l.reading_id = n.id and not l.superseded and l.copied
       )
     group by n.known;
   end if;
@@ -2706,97 +2862,28 @@ CREATE FUNCTION ledger.update_reading() RETURNS trigger
     SET search_path TO ''
     AS $$
 declare
-  v_now ledger.readings;
-  v_stated public.token_events;
-  v_event public.token_events;
-  v_replaced_id uuid;
+  v_old ledger.readings;
+  v_new ledger.readings;
 begin
   if new is not distinct from old then
     return new;
   end if;
   perform ledger.check_reading(to_jsonb(new));
-  perform ledger.take_turns(array[old.user_id, new.user_id]);
-  -- Only now, with the turn taken, is the row what it is: an earlier writer may have changed it, or
-  -- taken it away, and then there is nothing to update.
-  select r.* into v_now
-  from ledger.readings as r
-  where r.user_id = old.user_id and r.id = old.id;
-  if not found then
+  select
+    old.id, old.user_id, old.date, old.kwh_value, old.token_cost, old.token_amount, old.notes,
+    old.meter_photo_url, old.created_at
+  into v_old;
+  select
+    new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
+    new.meter_photo_url, new.created_at
+  into v_new;
+  v_new := ledger.change_reading(v_old, v_new);
+  if v_new is null then
     return null;
   end if;
-  select e.* into v_event
-  from public.token_events as e
-  where e.user_id = old.user_id and coalesce(e.reading_id, e.id) = old.id
-    and not e.is_voided and e.event_type <> 'VOID';
-
-  -- Only what this statement changes: everything else stays as the earlier writer left it.
-  if new.id is distinct from old.id then v_now.id := new.id; end if;
-  if new.user_id is distinct from old.user_id then v_now.user_id := new.user_id; end if;
-  if new.date is distinct from old.date then v_now.date := new.date; end if;
-  if new.kwh_value is distinct from old.kwh_value then v_now.kwh_value := new.kwh_value; end if;
-  if new.token_cost is distinct from old.token_cost then v_now.token_cost := new.token_cost; end if;
-  if new.token_amount is distinct from old.token_amount then
-    v_now.token_amount := new.token_amount;
-  end if;
-  if new.notes is distinct from old.notes then v_now.notes := new.notes; end if;
-  if new.meter_photo_url is distinct from old.meter_photo_url then
-    v_now.meter_photo_url := new.meter_photo_url;
-  end if;
-  if new.created_at is distinct from old.created_at then v_now.created_at := new.created_at; end if;
-  v_stated := ledger.reading_as_event(v_now);
-  if (new.id is distinct from old.id or new.user_id is distinct from old.user_id)
-    and exists (
-      select from ledger.readings as r where r.user_id = v_now.user_id and r.id = v_now.id
-    )
-  then
-    perform ledger.refuse_taken_id(v_now.id);
-  end if;
-  perform ledger.check_unique_reading(to_jsonb(v_now), old.id);
-  perform ledger.check_owner(v_now.user_id);
-
-  v_event.token_cost := v_stated.token_cost;
-  v_event.notes := v_stated.notes;
-  v_event.meter_photo_url := v_stated.meter_photo_url;
-  v_event.created_at := v_stated.created_at;
-  -- Where the day stays, the event keeps its hour; where no kWh change, a computed balance stays
-  -- computed.
-  if new.date is distinct from old.date then
-    v_event.event_date := v_stated.event_date;
-  end if;
-  if new.token_amount is distinct from old.token_amount
-    or (new.kwh_value is distinct from old.kwh_value and v_event.event_type <> 'ADJUSTMENT')
-  then
-    v_event.event_type := v_stated.event_type;
-    v_event.kwh_amount := v_stated.kwh_amount;
-    v_event.observed_kwh := v_stated.observed_kwh;
-    v_event.legacy_token_amount := v_stated.legacy_token_amount;
-  elsif new.kwh_value is distinct from old.kwh_value then
-    v_event.observed_kwh := v_now.kwh_value; -- a correction, and now it is known what it came to
-  end if;
-
-  if new.id is distinct from old.id or new.user_id is distinct from old.user_id then
-    perform ledger.remove_reading(old.user_id, old.id, 'reading changed');
-  else
-    v_replaced_id := ledger.remove_reading(old.user_id, old.id, null);
-  end if;
-  v_event.id := gen_random_uuid();
-  v_event.user_id := v_now.user_id;
-  v_event.reading_id := v_now.id;
-  perform ledger.record_reading(v_event, v_replaced_id, 'reading changed');
-
-  -- A merged event's survivor moves on with an edit, as long as the reading states the same fact.
-  update ledger."merges" as g
-  set survivor_id = v_event.id
-  from public.token_events as e
-  where v_replaced_id is not null and g.user_id = v_event.user_id and g.survivor_id = v_replaced_id
-    and e.user_id = g.user_id and e.id = v_replaced_id
-    and e.event_type = v_event.event_type and e.kwh_amount = v_event.kwh_amount
-    and (e.event_date at time zone (select ledger.time_zone()))::date
-      = (v_event.event_date at time zone (select ledger.time_zone()))::date;
-
   select
-    v_now.id, v_now.user_id, v_now.date, v_now.kwh_value, v_now.token_cost, v_now.token_amount,
-    v_now.notes, v_now.meter_photo_url, v_event.created_at
+    v_new.id, v_new.user_id, v_new.date, v_new.kwh_value, v_new.token_cost, v_new.token_amount,
+    v_new.notes, v_new.meter_photo_url, v_new.created_at
   into
     new.id, new.user_id, new.date, new.kwh_value, new.token_cost, new.token_amount, new.notes,
     new.meter_photo_url, new.created_at;
@@ -2804,7 +2891,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: voids the event and records a new one under the same visible id, changing only what the statement changes';
+COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: changes the reading''s event';
 
 CREATE FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3596,6 +3683,8 @@ CREATE TRIGGER settings_keep_time_zone BEFORE UPDATE OF time_zone ON ledger.sett
 
 CREATE TRIGGER electricity_readings_refuse_truncate BEFORE TRUNCATE ON public.electricity_readings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_truncate();
 
+CREATE TRIGGER electricity_readings_sync_copied AFTER UPDATE ON public.electricity_readings REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.sync_copied();
+
 CREATE TRIGGER electricity_readings_sync_deletes AFTER DELETE ON public.electricity_readings REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.sync_deletes();
 
 CREATE TRIGGER electricity_readings_sync_inserts AFTER INSERT ON public.electricity_readings REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.sync_inserts();
@@ -3723,6 +3812,11 @@ REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
 
+GRANT SELECT ON TABLE ledger.readings TO authenticated;
+GRANT SELECT ON TABLE ledger.readings TO service_role;
+
+REVOKE ALL ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
@@ -3796,9 +3890,6 @@ REVOKE ALL ON FUNCTION ledger.project_everything(p_users uuid[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
-
-GRANT SELECT ON TABLE ledger.readings TO authenticated;
-GRANT SELECT ON TABLE ledger.readings TO service_role;
 
 GRANT SELECT ON TABLE public.token_events TO authenticated;
 GRANT SELECT ON TABLE public.token_events TO service_role;
@@ -3881,6 +3972,8 @@ REVOKE ALL ON FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb)
 REVOKE ALL ON FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.start_migration() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.sync_copied() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.sync_deletes() FROM PUBLIC;
 
