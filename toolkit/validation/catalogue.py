@@ -18,6 +18,8 @@ class SqlCheck:
         found: what a finding means: FAIL, or NOTE where a person decides.
         next_step: what to do about findings.
         sampled: it is dear, and takes the users to look at as the parameter users.
+        of_table: it compares with the legacy table: nothing to do where that is archived.
+        of_archive: it looks at the archived table: nothing to do before the cutover.
     """
 
     name: str
@@ -26,6 +28,8 @@ class SqlCheck:
     found: Verdict
     next_step: str
     sampled: bool = False
+    of_table: bool = False
+    of_archive: bool = False
 
 
 _REPORT = "this is a defect: keep the database as it is and report the rows"
@@ -45,6 +49,15 @@ SQL_CHECKS = (
         Verdict.FAIL,
         _REPORT,
         sampled=True,
+        of_table=True,
+    ),
+    SqlCheck(
+        "archive_kept",
+        "every row of the archived table is shown, rejected, or was taken away by its user",
+        "check_archive_kept",
+        Verdict.FAIL,
+        _REPORT,
+        of_archive=True,
     ),
     SqlCheck(
         "projection_is_live",
@@ -68,6 +81,7 @@ SQL_CHECKS = (
         Verdict.FAIL,
         _REPORT,
         sampled=True,
+        of_table=True,
     ),
     SqlCheck(
         "rejects",
@@ -82,6 +96,7 @@ SQL_CHECKS = (
         "check_near_matches",
         Verdict.NOTE,
         "see ledger.near_matches: void the event where both are one fact; both count until then",
+        of_table=True,
     ),
     SqlCheck(
         "unseen_by_legacy",
@@ -89,6 +104,7 @@ SQL_CHECKS = (
         "check_unseen_by_legacy",
         Verdict.NOTE,
         "expected before cutover: clients of electricity_readings_v see them",
+        of_table=True,
     ),
     SqlCheck(
         "negative_consumption",
