@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 EXIT_OK = 0
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
 EXIT_OPERATIONAL = 3
+
+# Stands in advice for the environment's name, which the library is not told.
+ENVIRONMENT = "ENV"
+_ENVIRONMENT = re.compile(rf"(?<=\s){ENVIRONMENT}\b")
+
+
+def named(advice: str, environment: str) -> str:
+    """Advice as it is to be typed for this environment."""
+    return _ENVIRONMENT.sub(lambda _: environment, advice)
+
+
+def exit_code(*, failed: bool, pending: bool) -> int:
+    """Of a proof: a defect is a finding; what is not to be proven yet lacks its ground."""
+    if failed:
+        return EXIT_FINDINGS
+    return EXIT_OPERATIONAL if pending else EXIT_OK
 
 
 class MeterledgerError(Exception):
@@ -38,6 +56,10 @@ class MeterledgerError(Exception):
         if exit_code is not None:
             self.exit_code = exit_code
 
+    def name(self, environment: str) -> None:
+        """Put the environment's name into the next step."""
+        self.next_step = named(self.next_step, environment)
+
 
 class UsageError(MeterledgerError):
     """The command was typed or configured wrongly: a missing variable, a wrong URL."""
@@ -53,3 +75,7 @@ class FindingsError(MeterledgerError):
 
 class OperationalError(MeterledgerError):
     """The outside world refused: a stopped server, a missing program, a full disk."""
+
+
+class NotRolledOutError(OperationalError):
+    """The command needs a rollout that the database has not had, or has no more."""

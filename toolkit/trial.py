@@ -36,7 +36,7 @@ class Observer(Protocol):
         """A step begins."""
 
     def progress(self, done: int, total: int) -> None:
-        """How far the step is, in rows."""
+        """How far the step is: rows, or whatever it is made of; a total of 0 is not known."""
 
     def note(self, text: str) -> None:
         """Something worth a line."""

@@ -1,9 +1,41 @@
 -- Purpose: a dual-writing client's second half counts once. Phase 4 merges the event that was there
 --   when its reading came; here the reading was first, and its event comes within the hour.
--- Objects: ledger.merge_second_halves() and its trigger token_events_second_halves
--- Locks: share row exclusive on token_events, to create the trigger
+-- Objects: ledger.rename_second_half(), ledger.merge_second_halves(), and their triggers
+--   token_events_rename_second_half and token_events_second_halves
+-- Locks: share row exclusive on token_events, to create the triggers
 -- Rollback: rollbacks/20261101000600_merge_second_halves.sql
 set local lock_timeout = '5s';
+
+-- A client that gives both halves one id would be refused, since the reading's event has it: the
+-- second half gets an id of its own, and is merged below. Voiding by the id that the client knows
+-- voids the reading's event, which is what it means.
+create or replace function ledger.rename_second_half()
+returns trigger
+language plpgsql
+security definer -- reads private lists
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from ledger.migrated_readings as l
+    inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+    where l.user_id = new.user_id and l.reading_id = new.id and l.event_id = new.id
+      and not l.superseded and not l.completed and not e.is_voided
+      and e.event_type = new.event_type and e.kwh_amount = new.kwh_amount
+      and (e.event_date at time zone (select ledger.time_zone()))::date
+        = (new.event_date at time zone (select ledger.time_zone()))::date
+      and not exists (
+        select from ledger."merges" as g
+        where g.user_id = l.user_id and g.survivor_id = l.event_id
+      )
+  ) then
+    new.id := gen_random_uuid();
+  end if;
+  return new;
+end;
+$$;
+comment on function ledger.rename_second_half() is
+  'Before an insert into token_events: a second half under its reading''s id gets one of its own';
 
 -- After the projector in the order of names, so that the user's turn is taken: this statement sees
 -- a reading that was being written at the same time.
@@ -90,9 +122,18 @@ $$;
 comment on function ledger.merge_second_halves() is
   'After an insert into token_events: an event that states the fact of a reading of the last hour '
   'is its second half, and is merged with it, one to one';
-revoke all on function ledger.merge_second_halves()
+revoke all on function ledger.rename_second_half(), ledger.merge_second_halves()
 from public, anon, authenticated, service_role;
 
+-- Asked here, so that a batch of the data migration calls nothing.
+create or replace trigger token_events_rename_second_half
+before insert on public.token_events
+for each row
+when (
+  new.idempotency_key is null and new.event_type in ('TOPUP', 'METER_READING')
+  and (new.metadata is null or not new.metadata ? 'migrated_from')
+)
+execute function ledger.rename_second_half();
 create or replace trigger token_events_second_halves
 after insert on public.token_events
 referencing new table as new_rows

@@ -230,14 +230,14 @@ begin
   end;
   if v_problem is not null then
     raise exception 'this reading cannot be recorded: %', v_problem
-      using errcode = 'ML201', schema = 'public', table = 'electricity_readings',
+      using errcode = 'ML220', schema = 'public', table = 'electricity_readings',
         hint = 'Send numbers below a million million, and a real day.';
   end if;
   return v_event;
 end;
 $$;
 comment on function ledger.reading_as_event(ledger.readings) is
-  'A reading as the event that it becomes, by the mapping of the data migration (ML201 where it '
+  'A reading as the event that it becomes, by the mapping of the data migration (ML220 where it '
   'cannot become one)';
 
 create or replace function ledger.record_reading(
@@ -391,7 +391,7 @@ begin
     end if;
     if v_preference like '%resolution=merge-duplicates%' then
       raise exception 'reading % is there already, and an upsert cannot change it', new.id
-        using errcode = 'ML202', schema = 'public', table = 'electricity_readings',
+        using errcode = 'ML221', schema = 'public', table = 'electricity_readings',
           hint = 'Send a PATCH with a filter on id instead; upserts are for new readings only.';
     end if;
     perform ledger.refuse_taken_id(new.id);

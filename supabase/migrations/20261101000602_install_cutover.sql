@@ -736,8 +736,22 @@ declare
   v_removed bigint;
   v_written uuid[];
 begin
-  select array_agg(distinct o.reading_id) into v_set_aside
-  from ledger.archive_obstacles(p_users) as o;
+  with
+  obstacles as materialized (
+    select o.user_id, array_agg(distinct o.reading_id) as reading_ids
+    from ledger.archive_obstacles(p_users) as o
+    group by o.user_id
+  ),
+  noted as (
+    update ledger.cutback_marks as m
+    set obstacles = coalesce(
+      (select cardinality(o.reading_ids) from obstacles as o where o.user_id = m.user_id), 0
+    )
+    where m.user_id = any (p_users)
+  )
+  select array_agg(i.reading_id) into v_set_aside
+  from obstacles as o
+  cross join lateral unnest(o.reading_ids) as i (reading_id);
 
   -- What differs goes first and comes back whole, so that no key is ever held twice in between.
   -- Rejected rows, which no event stands for, stay.
@@ -850,15 +864,6 @@ begin
     return 0;
   end if;
   perform ledger.merge_into_archive(v_users);
-  update ledger.cutback_marks as m
-  set obstacles = coalesce(f.readings, 0)
-  from unnest(v_users) as u (user_id)
-  left join (
-    select o.user_id, count(distinct o.reading_id) as readings
-    from ledger.archive_obstacles(v_users) as o
-    group by o.user_id
-  ) as f on f.user_id = u.user_id
-  where m.user_id = u.user_id and m.obstacles <> coalesce(f.readings, 0);
   return cardinality(v_users);
 end;
 $$;

@@ -64,7 +64,7 @@ def test_a_valid_database(shared: Database, types: Types) -> None:
     assert code == EXIT_OK
     assert "positions recomputed outside the database" in out
     assert "legacy rows that cannot become an event: 22" in out
-    assert "next: see ledger.migration_rejects" in out
+    assert "them: meterledger rejects local --database-url …" in out
     assert err.splitlines()[0] == "validate …"
     assert "  ok   every phase holds" in err.splitlines()
 
@@ -74,8 +74,8 @@ def test_as_json(shared: Database, types: Types) -> None:
     answer = json.loads(out)
 
     assert code == EXIT_OK
-    assert set(answer) == {"database", "valid", "differences", "seconds", "checks"}
-    assert (answer["valid"], answer["differences"]) == (True, 0)
+    assert set(answer) == {"database", "valid", "pending", "differences", "seconds", "checks"}
+    assert (answer["valid"], answer["pending"], answer["differences"]) == (True, 0, 0)
     for check in answer["checks"]:
         assert set(check) == {
             *("name", "title", "verdict", "count", "findings", "next_step", "seconds", "figures")
@@ -136,8 +136,8 @@ def test_a_database_without_the_phases(make_database: MakeDatabase, types: Types
         code, out, err = types("--database-url", make_database(start).url)
 
         assert (code, out) == (EXIT_OPERATIONAL, "")
-        assert "error: this database has not had the phases" in err
-        assert "next: push them first" in err
+        assert "error: this database is not rolled out" in err
+        assert "next: roll out first: meterledger deploy local --database-url … --defer" in err
 
 
 def test_an_empty_migrated_database(db: Database, types: Types) -> None:

@@ -20,6 +20,8 @@ INVENTED = "the view shows what the legacy table does not hold"
 NEITHER = "neither migrated nor rejected"
 WITHOUT_ROW = "migrated or rejected, but not in electricity_readings"
 BOOKS = ("books_balance", "phases")
+# Found by no fault, but by what is still to be done.
+PENDING = {"backfill"}
 NOTES = {"rejects", "near_matches", "unseen_by_legacy", "negative_consumption"}
 TABLES = [
     ("public", "electricity_readings"),
@@ -246,6 +248,25 @@ def test_more_notes_are_still_no_failure(database: Database) -> None:
     assert report.result("rejects").count == before + 2
     assert report.result("near_matches").count > 40
     assert report.result("unseen_by_legacy").count > 40
+
+
+def test_what_waits_for_the_backfill_is_pending_until_it_has_ended(database: Database) -> None:
+    """Inserted behind the sync's back, a row is what the backfill has not moved yet."""
+    with database.admin() as connection:
+        connection.execute("set session_replication_role = replica")
+        FAULTS["a legacy row is inserted behind the sync's back"].happens(connection)
+        connection.execute("insert into ledger.migration_runs (kind) values ('undo')")
+    waits = validate(database.url)
+    with database.admin() as connection:
+        connection.execute("delete from ledger.migration_runs where kind = 'undo'")
+    ended = validate(database.url)
+
+    assert not waits.valid
+    assert (waits.failed, waits.differences) == ((), 0)
+    assert [(check.name, check.count) for check in waits.pending] == [("backfill", 1)]
+    assert waits.result("backfill").next_step == "backfill pending: meterledger backfill ENV"
+    assert ended.pending == ()
+    assert {"books_balance", "lossless"} <= {check.name for check in ended.failed}
 
 
 def test_quiet_again_at_the_end(database: Database) -> None:

@@ -15,7 +15,7 @@ from tests.support.rollout import apply, before
 from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.connection import connect
-from toolkit.errors import FindingsError, OperationalError, UsageError
+from toolkit.errors import NotRolledOutError, OperationalError, UsageError
 from toolkit.isolation.access import Access
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import IsolationReport, Kind, Section
@@ -160,7 +160,7 @@ def test_without_a_barrier_a_function_in_the_filter_sees_everybody(
 
 
 def test_a_database_without_the_phases_is_told(make_database: MakeDatabase) -> None:
-    with pytest.raises(FindingsError, match="has not had the rollout") as caught:
+    with pytest.raises(NotRolledOutError, match="is not rolled out") as caught:
         prove(make_database(StartingPoint.DUAL_WRITE))
     assert "demo --keep" in caught.value.next_step
 
@@ -169,9 +169,9 @@ def test_half_of_the_phases_says_which_are_missing(make_database: MakeDatabase) 
     database = make_database(StartingPoint.EMPTY)
     apply(database, before("20261101000300"))
 
-    with pytest.raises(FindingsError, match="half of the rollout") as caught:
+    with pytest.raises(NotRolledOutError, match="only partly rolled out") as caught:
         prove(database)
-    assert "create_materialized_view, install_data_migration" in caught.value.message
+    assert "without create_materialized_view, install_data" in caught.value.message
     assert "baseline" not in caught.value.message
 
 

@@ -1229,7 +1229,7 @@ begin
     end if;
     if v_preference like '%resolution=merge-duplicates%' then
       raise exception 'reading % is there already, and an upsert cannot change it', new.id
-        using errcode = 'ML202', schema = 'public', table = 'electricity_readings',
+        using errcode = 'ML221', schema = 'public', table = 'electricity_readings',
           hint = 'Send a PATCH with a filter on id instead; upserts are for new readings only.';
     end if;
     perform ledger.refuse_taken_id(new.id);
@@ -1292,8 +1292,22 @@ declare
   v_removed bigint;
   v_written uuid[];
 begin
-  select array_agg(distinct o.reading_id) into v_set_aside
-  from ledger.archive_obstacles(p_users) as o;
+  with
+  obstacles as materialized (
+    select o.user_id, array_agg(distinct o.reading_id) as reading_ids
+    from ledger.archive_obstacles(p_users) as o
+    group by o.user_id
+  ),
+  noted as (
+    update ledger.cutback_marks as m
+    set obstacles = coalesce(
+      (select cardinality(o.reading_ids) from obstacles as o where o.user_id = m.user_id), 0
+    )
+    where m.user_id = any (p_users)
+  )
+  select array_agg(i.reading_id) into v_set_aside
+  from obstacles as o
+  cross join lateral unnest(o.reading_ids) as i (reading_id);
 
   -- What differs goes first and comes back whole, so that no key is ever held twice in between.
   -- Rejected rows, which no event stands for, stay.
@@ -1920,15 +1934,6 @@ begin
     return 0;
   end if;
   perform ledger.merge_into_archive(v_users);
-  update ledger.cutback_marks as m
-  set obstacles = coalesce(f.readings, 0)
-  from unnest(v_users) as u (user_id)
-  left join (
-    select o.user_id, count(distinct o.reading_id) as readings
-    from ledger.archive_obstacles(v_users) as o
-    group by o.user_id
-  ) as f on f.user_id = u.user_id
-  where m.user_id = u.user_id and m.obstacles <> coalesce(f.readings, 0);
   return cardinality(v_users);
 end;
 $$;
@@ -2346,14 +2351,14 @@ begin
   end;
   if v_problem is not null then
     raise exception 'this reading cannot be recorded: %', v_problem
-      using errcode = 'ML201', schema = 'public', table = 'electricity_readings',
+      using errcode = 'ML220', schema = 'public', table = 'electricity_readings',
         hint = 'Send numbers below a million million, and a real day.';
   end if;
   return v_event;
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) IS 'A reading as the event that it becomes, by the mapping of the data migration (ML201 where it cannot become one)';
+COMMENT ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) IS 'A reading as the event that it becomes, by the mapping of the data migration (ML220 where it cannot become one)';
 
 CREATE FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) RETURNS date
     LANGUAGE sql IMMUTABLE
@@ -2494,6 +2499,32 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) IS 'Takes the event that stands for a reading off the list, and voids it where a reason is given; its id, null where there is none';
+
+CREATE FUNCTION ledger.rename_second_half() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select from ledger.migrated_readings as l
+    inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+    where l.user_id = new.user_id and l.reading_id = new.id and l.event_id = new.id
+      and not l.superseded and not l.completed and not e.is_voided
+      and e.event_type = new.event_type and e.kwh_amount = new.kwh_amount
+      and (e.event_date at time zone (select ledger.time_zone()))::date
+        = (new.event_date at time zone (select ledger.time_zone()))::date
+      and not exists (
+        select from ledger."merges" as g
+        where g.user_id = l.user_id and g.survivor_id = l.event_id
+      )
+  ) then
+    new.id := gen_random_uuid();
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.rename_second_half() IS 'Before an insert into token_events: a second half under its reading''s id gets one of its own';
 
 CREATE FUNCTION ledger.repoint_views(p_views jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -3774,6 +3805,8 @@ CREATE TRIGGER token_events_project_inserts AFTER INSERT ON public.token_events 
 
 CREATE TRIGGER token_events_project_updates AFTER UPDATE ON public.token_events REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.project_updates();
 
+CREATE TRIGGER token_events_rename_second_half BEFORE INSERT ON public.token_events FOR EACH ROW WHEN (((new.idempotency_key IS NULL) AND (new.event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text])) AND ((new.metadata IS NULL) OR (NOT (new.metadata ? 'migrated_from'::text))))) EXECUTE FUNCTION ledger.rename_second_half();
+
 CREATE TRIGGER token_events_second_halves AFTER INSERT ON public.token_events REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.merge_second_halves();
 
 CREATE TRIGGER token_events_take_own_turn BEFORE UPDATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.take_own_turn();
@@ -4033,6 +4066,8 @@ REVOKE ALL ON FUNCTION ledger.refuse_truncate() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.relation_grants(p_relation regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.rename_second_half() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.repoint_views(p_views jsonb) FROM PUBLIC;
 

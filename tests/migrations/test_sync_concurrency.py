@@ -180,7 +180,7 @@ def test_a_client_voids_an_event_that_a_legacy_write_is_about_to_void(
             "update token_events set is_voided = true, voided_reason = 'mine' where id = %(id)s",
             {"id": id_},
         )
-        wait_until(lambda: waiting(database, "update token_events"))
+        wait_until(lambda: database.waits("update token_events"))
         legacy.execute("update electricity_readings set kwh_value = 60 where id = %s", (id_,))
         legacy.commit()
         void.result(timeout=60)
@@ -202,7 +202,7 @@ def test_a_profile_goes_while_its_rows_are_migrated(make_database: MakeDatabase)
         gone: Future[object] = pool.submit(
             database.rows, "delete from user_profiles where id = %s", (user,)
         )
-        wait_until(lambda: waiting(database, "delete from user_profiles"))
+        wait_until(lambda: database.waits("delete from user_profiles"))
         operator.execute("select ledger.migrate_users(%s, %s)", (run[0], [user]))
         operator.execute("select ledger.finish_migration(%s)", (run[0],))
         operator.commit()
@@ -235,16 +235,6 @@ def as_signed_in(
 def ids_of(database: Database, user: UUID) -> list[UUID]:
     rows = database.rows("select id from electricity_readings where user_id = %s", (user,))
     return [row[0] for row in rows]
-
-
-def waiting(database: Database, statement: str) -> bool:
-    """Whether a backend waits for a lock in a statement that begins like this."""
-    count: int = database.value(
-        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        " and datname = current_database() and starts_with(query, %s)",
-        (statement,),
-    )
-    return count > 0
 
 
 def settled(database: Database) -> None:

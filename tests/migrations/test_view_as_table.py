@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -39,7 +39,7 @@ class Statement:
 
     role: str
     user: UUID
-    text: str
+    text: sql.Composed
     values: tuple[object, ...]
 
 
@@ -55,9 +55,10 @@ def statements(draw: st.DrawFn) -> Statement:
         if any(row[1] == STRANGER for row in rows):
             del rows[1:]  # a foreign key is asked at the statement's end, the others row by row
         columns = ["id", "user_id", *SCALARS]
-        value = f"({', '.join(['%s'] * len(columns))})"
-        text = f"insert into public.electricity_readings ({', '.join(columns)}) values "
-        text += ", ".join([value] * len(rows)) + " returning *"
+        row_of = sql.SQL("({})").format(_list([sql.Placeholder()] * len(columns)))
+        text = sql.SQL("insert into public.electricity_readings ({}) values {} returning *").format(
+            _list(map(sql.Identifier, columns)), _list([row_of] * len(rows))
+        )
         return Statement(role, user, text, tuple(item for row in rows for item in row))
     if kind == "update":
         known = [*SCALARS, "id"] if role == "authenticated" else [*SCALARS]
@@ -65,17 +66,27 @@ def statements(draw: st.DrawFn) -> Statement:
         values = [draw(SCALARS.get(name, st.sampled_from(_ids(user)))) for name in names]
         if "id" in names or "date" in names:
             some = some[:1]  # in which order a statement meets its rows is nobody's promise
-        text = f"update public.electricity_readings set {', '.join(f'{n} = %s' for n in names)}"
-        return Statement(role, user, f"{text} where id = any (%s) returning *", (*values, some))
+        text = sql.SQL(
+            "update public.electricity_readings set {} where id = any (%s) returning *"
+        ).format(_list(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names))
+        return Statement(role, user, text, (*values, some))
     if kind == "shift":
-        text = "update public.electricity_readings set kwh_value = kwh_value + %s, user_id = %s"
-        text += " where id = any (%s) returning *"
+        text = sql.SQL(
+            "update public.electricity_readings set kwh_value = kwh_value + %s, user_id = %s"
+            " where id = any (%s) returning *"
+        ).format()
         # Who moves a row to somebody else takes its id along, which a key on id alone remembers.
         others = [user, STRANGER, *(USERS if role == "authenticated" else ())]
         other = draw(st.sampled_from([user, user, user, *others]))
         return Statement(role, user, text, (draw(st.sampled_from([0, 1, -6])), other, some[:1]))
-    text = "delete from public.electricity_readings where id = any (%s) returning *"
+    text = sql.SQL(
+        "delete from public.electricity_readings where id = any (%s) returning *"
+    ).format()
     return Statement(role, user, text, (some,))
+
+
+def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
 
 
 def _ids(user: UUID) -> tuple[UUID, ...]:
@@ -86,7 +97,11 @@ def _ids(user: UUID) -> tuple[UUID, ...]:
 @st.composite
 def _row(draw: st.DrawFn, user: UUID) -> tuple[object, ...]:
     owner = draw(st.sampled_from([user, user, user, user, *USERS, STRANGER]))
-    return (draw(st.sampled_from(_ids(owner))), owner, *(draw(values) for values in SCALARS.values()))
+    return (
+        draw(st.sampled_from(_ids(owner))),
+        owner,
+        *(draw(values) for values in SCALARS.values()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +165,7 @@ def _done(connection: Connection, statement: Statement) -> object:
     """What the statement gave: its rows, or the error as a client sees it."""
     try:
         with _as(connection, statement.role, statement.user):
-            cursor = connection.execute(statement.text.encode(), statement.values)
+            cursor = connection.execute(statement.text, statement.values)
             return sorted(cursor.fetchall(), key=str)
     except psycopg.Error as error:
         named = error.diag.constraint_name, error.diag.column_name

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.backfill import Said, Writer, waiting_for_backfill
 from tests.support.database import Database
-from tests.support.processes import environment, wait_until
+from tests.support.processes import wait_until
 from tests.support.servers import Databases
+from tests.support.typing_in import TypesProgram, types_as_a_program
 from toolkit.operations.backfill import BackfillOptions, run_backfill
 from toolkit.validation.run import validate
 
@@ -87,43 +85,14 @@ def _waiting(database: Database, name: str) -> bool:
     return bool(rows)
 
 
-@dataclass(frozen=True)
-class Typed:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def types(database: Database, tmp_path: Path) -> Callable[..., Typed]:
+def types(database: Database, tmp_path: Path) -> TypesProgram:
     """Types the command in a folder that knows the database as staging and as production."""
-    for name in ("staging", "production"):
-        (tmp_path / f".env.{name}").write_text(f"DATABASE_URL={database.url}\n", "utf-8")
-    code = (
-        "import sys, typer, toolkit.cli as cli; from toolkit.cli.backfill import backfill\n"
-        "cli.app = typer.Typer(); cli.app.callback()(lambda: None)\n"
-        "cli.app.command()(backfill); cli.main()"
-    )
-
-    def run(*words: str) -> Typed:
-        done = subprocess.run(
-            [sys.executable, "-c", code, "backfill", *words],
-            cwd=tmp_path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Typed(done.returncode, done.stdout, done.stderr)
-
-    return run
+    return types_as_a_program("backfill", tmp_path, database.url, "staging", "production")
 
 
 def test_the_command_stops_when_time_is_up_and_says_how_to_go_on(
-    types: Callable[..., Typed], database: Database
+    types: TypesProgram, database: Database
 ) -> None:
     asked = types("staging")
     assert asked.code == 2
@@ -143,7 +112,7 @@ def test_the_command_stops_when_time_is_up_and_says_how_to_go_on(
 
 
 def test_the_command_wants_a_protected_environment_named_and_the_right_one(
-    types: Callable[..., Typed], database: Database
+    types: TypesProgram, database: Database
 ) -> None:
     assert types("production", "--yes").code == 2
     assert types("production", "--confirm", "staging").code == 2
@@ -156,7 +125,7 @@ def test_the_command_wants_a_protected_environment_named_and_the_right_one(
     assert types("production", "--confirm", "production", "--share", "1").code == 0
 
 
-def test_no_password_reaches_the_output(types: Callable[..., Typed], database: Database) -> None:
+def test_no_password_reaches_the_output(types: TypesProgram, database: Database) -> None:
     password = database.url.split(":")[2].split("@")[0]
     for words in (
         ("staging", "--yes", "--max-seconds", "0"),

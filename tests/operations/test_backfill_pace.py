@@ -251,12 +251,12 @@ def test_a_row_that_does_not_come_back_is_a_finding_and_the_run_stays_open(
     assert (report.finished, report.resumed, report.batches) == (True, True, 0)
 
 
-def test_a_database_without_the_phases_says_what_to_do(database: Database) -> None:
+def test_a_database_that_lost_what_it_needs_says_what_to_do(database: Database) -> None:
     with connect(database.url, autocommit=True) as connection:
         connection.execute("drop function ledger.migrate_users(bigint, uuid[])")
-    with pytest.raises(OperationalError, match="has not had the phase") as stopped:
+    with pytest.raises(FindingsError, match="install_data_migration was applied") as stopped:
         plan_backfill(database.url)
-    assert "deploy ENV --defer-backfill" in stopped.value.next_step
+    assert "meterledger doctor ENV" in stopped.value.next_step
 
 
 def test_a_role_that_owns_nothing_is_refused(database: Database) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -125,15 +126,34 @@ def command(database: Database, folder: Path) -> Iterator[subprocess.Popen[str]]
 
 
 def processes_of_the_cli(database: Database) -> list[int]:
+    """Those that push to this very database: another worker's server has one of the same name."""
+    where = f":{urlsplit(database.url).port}/{database.name}?"
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if "push" in words and any(f"/{database.name}?" in word for word in words):
+        if "push" in words and any(where in word for word in words):
             found.append(int(entry.name))
     return found
+
+
+def test_only_the_processes_of_this_database_count(database: Database) -> None:
+    port = urlsplit(database.url).port
+    assert port is not None
+    waits = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", "db", "push"]
+    remote = f"postgresql://postgres@127.0.0.1:{{}}/{database.name}?sslmode=disable"
+
+    def push_to(port: int) -> subprocess.Popen[bytes]:
+        words = [*waits, remote.format(port)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    with push_to(port) as ours, push_to(port + 1) as another:
+        for process in (ours, another):
+            assert process.stdout is not None
+            process.stdout.readline()  # it runs
+        assert processes_of_the_cli(database) == [ours.pid]
 
 
 def unlocked(database: Database) -> bool:

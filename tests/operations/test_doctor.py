@@ -15,11 +15,20 @@ from tests.support.proven import proven, proven_copy
 from tests.support.rollout import DATA_PHASE, apply
 from tests.support.servers import Databases, MakeDatabase, Template, default_major
 from toolkit.bootstrap import StartingPoint
-from toolkit.errors import OperationalError
 from toolkit.local.temporary import temporary_server
-from toolkit.operations.doctor import Diagnosis, Outcome, Question, Trouble, diagnose, treat
+from toolkit.operations.doctor import (
+    Diagnosis,
+    Extent,
+    Outcome,
+    Question,
+    State,
+    Trouble,
+    diagnose,
+    treat,
+)
 from toolkit.rollout import checksums
 from toolkit.rollout.phases import phases
+from toolkit.rollout.standing import Data
 
 AT_ONCE = Question(idle_seconds=0)
 HISTORY = "supabase_migrations.schema_migrations"
@@ -363,14 +372,16 @@ def test_a_half_applied_phase(make_database: MakeDatabase) -> None:
 
 
 def test_a_phase_that_was_skipped_is_never_called_applied(make_database: MakeDatabase) -> None:
-    """The data phase makes no objects: that it holds says nothing."""
+    """The data phase makes no objects: only a run of the data migration says that it was there."""
     database = make_database(StartingPoint.DUAL_WRITE)
-    apply(database)
-    plant(database, forgetting(DATA_PHASE))
+    apply(database, [phase for phase in phases() if phase.version != DATA_PHASE])
 
     (trouble,) = found(database)
-    assert "was never applied, and later phases were" in trouble.text
+    assert trouble.text == "the rollout is not complete: never applied: migrate_data"
     assert not trouble.safe
+    plant(database, "update ledger.settings set time_zone = 'UTC'")
+    database.rows("select ledger.migrate_data()")
+    assert diagnosed(database).well
 
 
 def test_a_history_that_is_gone(make_database: MakeDatabase) -> None:
@@ -524,8 +535,26 @@ def test_a_check_that_cannot_look_says_so(make_database: MakeDatabase) -> None:
 
 def test_a_database_without_the_phases(make_database: MakeDatabase) -> None:
     database = make_database(StartingPoint.DUAL_WRITE)
-    with pytest.raises(OperationalError, match="has not had the phases"):
-        diagnosed(database)
+    diagnosis = diagnosed(database)
+
+    assert (diagnosis.well, diagnosis.checks) == (True, ())
+    assert diagnosis.state.extent is Extent.NOTHING
+    assert diagnosis.state.next_step == "meterledger deploy ENV --defer-backfill"
+
+
+@pytest.mark.parametrize("number", range(1, len(phases())), ids=lambda n: phases()[n].name)
+def test_wherever_a_rollout_stops_the_doctor_says_only_that(
+    make_database: MakeDatabase, number: int
+) -> None:
+    """What later phases make is not missed before they are applied."""
+    database = make_database(StartingPoint.DUAL_WRITE)
+    apply(database, phases()[:number])
+    [trouble] = found(database)
+
+    assert trouble.name == "history"
+    assert trouble.text.startswith("the rollout is not complete: never applied: ")
+    assert phases()[number].name in trouble.text
+    assert trouble.repair == "meterledger deploy ENV --defer-backfill"
 
 
 def test_looking_changes_nothing(database: Database) -> None:
@@ -546,6 +575,7 @@ def _lock_timeout(value: str) -> Iterator[None]:
 
 _FOUND_BEFORE = Diagnosis(
     database="",
+    state=State(Extent.COMPLETE, data=Data.MOVED),
     troubles=(
         Trouble(
             "row_level_security",

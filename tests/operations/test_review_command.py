@@ -189,4 +189,4 @@ def test_before_the_phases_there_is_nothing_to_review(
     for group in ("rejects", "duplicates"):
         code, _, told = types(group, "bare")
         assert code == EXIT_OPERATIONAL
-        assert "has not had the phases" in told
+        assert "this database is not rolled out" in told

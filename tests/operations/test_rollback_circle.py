@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -15,9 +12,9 @@ import pytest
 from tests.support.backfill import Said, Writer, waiting_for_backfill
 from tests.support.database import Database
 from tests.support.household import ZONE, named, plant, put_readings
-from tests.support.processes import environment
 from tests.support.rollout import history, table_texts
 from tests.support.servers import Databases, MakeDatabase
+from tests.support.typing_in import TypesProgram, types_as_a_program
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import FindingsError
 from toolkit.operations.backfill import BackfillOptions, run_backfill
@@ -184,43 +181,13 @@ def test_an_app_that_writes_through_a_rollback_of_the_data_loses_no_write(
     assert validate(filled.url).valid
 
 
-@dataclass(frozen=True)
-class Typed:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def types(filled: Database, tmp_path: Path) -> Callable[..., Typed]:
+def types(filled: Database, tmp_path: Path) -> TypesProgram:
     """Types the command in a folder that knows the database as production."""
-    (tmp_path / ".env.production").write_text(f"DATABASE_URL={filled.url}\n", "utf-8")
-    code = (
-        "import typer, toolkit.cli as cli; from toolkit.cli.rollback import rollback\n"
-        "cli.app = typer.Typer(); cli.app.callback()(lambda: None)\n"
-        "cli.app.command()(rollback); cli.main()"
-    )
-
-    def run(*words: str) -> Typed:
-        done = subprocess.run(
-            [sys.executable, "-c", code, "rollback", *words],
-            cwd=tmp_path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Typed(done.returncode, done.stdout, done.stderr)
-
-    return run
+    return types_as_a_program("rollback", tmp_path, filled.url, "production")
 
 
-def test_the_command_plans_asks_and_rolls_back(
-    types: Callable[..., Typed], filled: Database
-) -> None:
+def test_the_command_plans_asks_and_rolls_back(types: TypesProgram, filled: Database) -> None:
     assert types("production").code == 2  # no --to
     assert types("production", "--to", "elsewhere").code == 2
 

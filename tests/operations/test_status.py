@@ -74,7 +74,10 @@ def test_the_state_follows_the_rollout_to_its_end(make_database: MakeDatabase) -
         assert run is not None
         connection.execute("select ledger.migrate_users(%s, array[%s::uuid])", (run[0], users[0]))
         half = looked_at(database)
-        assert (state_of(half), detail_of(half)) == (State.BACKFILL, "8 of 16 pending")
+        assert (state_of(half), detail_of(half)) == (
+            State.BACKFILL,
+            "the backfill is not finished; 8 of 16 pending",
+        )
         connection.execute("select ledger.migrate_users(%s, array[%s::uuid])", (run[0], users[1]))
         connection.execute("select ledger.finish_migration(%s)", run)
         done = looked_at(database)

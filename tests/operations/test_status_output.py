@@ -149,13 +149,13 @@ def test_a_status_of_nothing_is_shown_in_every_form(
         found = read_status(connection, environment="local", url=database.url)
     assert parse(render_prometheus(found))
     assert "Nothing recorded yet." in render_html(found)
-    assert json.dumps(status_view.status_object(found), default=str)
-    out.print(status_view.view(found))
+    assert json.dumps(status_view.status_object(found, "local"), default=str)
+    out.print(status_view.view(found, "local"))
     assert "[nothing]" in capsys.readouterr().out
 
 
 def test_a_terminal_is_not_steered(found: Status, capsys: pytest.CaptureFixture[str]) -> None:
-    out.print(status_view.view(hostile(found)))
+    out.print(status_view.view(hostile(found), "local"))
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "tr0ub4dor" not in shown

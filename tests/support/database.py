@@ -57,6 +57,16 @@ class Database:
         assert len(rows) == 1, f"{len(rows)} rows where one was expected"
         return rows[0][0]
 
+    def waits(self, statement: str) -> bool:
+        """Whether a backend waits for a lock in a statement that begins like this."""
+        return bool(
+            self.value(
+                "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'"
+                " and datname = current_database() and starts_with(query, %s)",
+                (statement,),
+            )
+        )
+
     def add_user(self, email: str | None = None) -> UUID:
         """Sign somebody up; the profile is made by the app's trigger, where there is one."""
         user = uuid4()

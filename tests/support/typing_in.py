@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.support.processes import environment
 from toolkit.cli import run
 
 Types = Callable[..., tuple[int, str, str]]
+TypesProgram = Callable[..., "Typed"]
 
 
 def types_in(
@@ -31,5 +36,42 @@ def types_in(
         shown = capsys.readouterr()
         assert "Traceback" not in shown.err
         return code, shown.out, shown.err
+
+    return type_in
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a program of its own answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+def types_as_a_program(command: str, folder: Path, database_url: str, *names: str) -> TypesProgram:
+    """A function that types `meterledger command …` in a process of its own.
+
+    Args:
+        command: the command's name.
+        folder: where it is typed.
+        database_url: what the environments of these names say.
+    """
+    for name in names:
+        (folder / f".env.{name}").write_text(f"DATABASE_URL={database_url}\n", "utf-8")
+
+    def type_in(*words: str) -> Typed:
+        done = subprocess.run(
+            [sys.executable, "-c", "from toolkit.cli import main; main()", command, *words],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Typed(done.returncode, done.stdout, done.stderr)
 
     return type_in

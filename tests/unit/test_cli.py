@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import typer
 
-from toolkit.cli import app, run
+from toolkit.cli import app, console, run
 from toolkit.cli.console import printable
 from toolkit.cli.zones import known_zone
 from toolkit.errors import FindingsError, OperationalError, UsageError
@@ -223,3 +223,19 @@ def test_no_zone_is_utc() -> None:
 def test_an_unknown_zone_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match="there is no time zone"):
         known_zone(name)
+
+
+def test_progress_for_logs_counts_whatever_the_step_is_made_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_PLAIN_EVERY_SECONDS", 0.0)
+    observer = console.PlainObserver()
+    observer.step("judge mutants")
+    observer.progress(3, 1200)
+    observer.progress(4, 0)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "judge mutants …",
+        "judge mutants: 3 of 1,200",
+        "judge mutants: 4 so far",
+    ]

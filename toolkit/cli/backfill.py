@@ -69,15 +69,16 @@ def backfill(
     where = target.find(environment, database_url, database)
     with connect(where.url, autocommit=True) as connection:
         require(connection, where.environment.name)
-    plan = plan_backfill(where.url)
+    with target.naming(where):
+        plan = plan_backfill(where.url)
     _announce(plan, options)
     if not plan.done:
         require_confirmation(
             where.environment, f"backfill {plan.pending_rows:,} rows", confirm, yes
         )
-    with observing() as observer:
+    with target.naming(where), observing() as observer:
         report = run_backfill(where.url, options, observer)
-    again = None if report.finished else _command(environment, database_url, database, options)
+    again = None if report.finished else _command(where, options)
     if as_json:
         print_json({**report.as_object(), "next_step": again})
     else:
@@ -109,16 +110,9 @@ def _show(report: BackfillReport, again: str | None) -> None:
         say(f"continue: {again}")
 
 
-def _command(
-    environment: str | None,
-    database_url: str | None,
-    database: str | None,
-    options: BackfillOptions,
-) -> str:
-    """The command that goes on; a URL is not repeated, it may hold a password."""
-    words = ["meterledger", "backfill", *([environment] if environment else [])]
-    words += ["--database-url", "…"] if database_url else []
-    words += ["--database", database] if database else []
+def _command(where: target.Target, options: BackfillOptions) -> str:
+    """The command that goes on."""
+    words: list[str] = []
     usual = BackfillOptions()
     for name in ("batch_rows", "max_seconds", "pause_file", "share", "max_lag"):
         value = getattr(options, name)
@@ -127,4 +121,4 @@ def _command(
                 f"--{name.replace('_', '-')}",
                 f"{value:g}" if isinstance(value, float) else str(value),
             ]
-    return shlex.join(words).replace("'…'", "…")
+    return f"meterledger backfill {where.words} {shlex.join(words)}".rstrip()

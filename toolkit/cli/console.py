@@ -25,9 +25,15 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.connection import redact
+from toolkit.errors import named
 from toolkit.validation.report import ValidationReport, Verdict
 
-_STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAIL: "bold red"}
+_STYLES = {
+    Verdict.OK: "green",
+    Verdict.NOTE: "yellow",
+    Verdict.PENDING: "bold yellow",
+    Verdict.FAIL: "bold red",
+}
 _PLAIN_EVERY_SECONDS = 5.0
 # What users typed must not steer the operator's terminal: control characters and the marks
 # that turn the direction of writing.
@@ -55,11 +61,12 @@ class PlainObserver:
         typer.echo(f"{name} …", err=True)
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is."""
+        """How far it is, of whatever the step is made of; a total of 0 is not known."""
         now = time.monotonic()
         if now - self._told_at >= _PLAIN_EVERY_SECONDS:
             self._told_at = now
-            typer.echo(f"{self._step}: {done:,} of {total:,} rows", err=True)
+            of = f" of {total:,}" if total else " so far"
+            typer.echo(f"{self._step}: {done:,}{of}", err=True)
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -81,7 +88,7 @@ class BarObserver:
         self._task = self._bars.add_task(name, total=None)
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is, in rows."""
+        """How far it is, of whatever the step is made of."""
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total)
 
@@ -139,8 +146,13 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obj
     _print_titled(title, table)
 
 
-def print_validation(report: ValidationReport) -> None:
-    """One row a check, and below it the findings with what to do about them."""
+def print_validation(report: ValidationReport, environment: str) -> None:
+    """One row a check, and below it the findings with what to do about them.
+
+    Args:
+        report: of a database.
+        environment: what aims a command at it.
+    """
     table = Table()
     for heading in ("", "check", "found", "seconds"):
         table.add_column(heading, justify="right" if heading in ("found", "seconds") else "left")
@@ -159,14 +171,15 @@ def print_validation(report: ValidationReport) -> None:
             say(Text(f"  {text}" + (f"  [{where}]" if where else "")))
         if more > 0:
             say(Text(f"  and {more:,} more", style="dim"))
-        say(Text(f"  next: {check.next_step}"))
+        say(Text(f"  next: {named(check.next_step, environment)}"))
 
 
-def validation_object(report: ValidationReport) -> dict[str, Any]:
-    """A validation for --json."""
+def validation_object(report: ValidationReport, environment: str) -> dict[str, Any]:
+    """A validation for --json; `environment` is what aims a command at its database."""
     return {
         "database": report.database,
         "valid": report.valid,
+        "pending": sum(check.count for check in report.pending),
         "differences": report.differences,
         "seconds": round(report.seconds, 3),
         "checks": [
@@ -179,7 +192,7 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
                     {"user_id": found.user_id, "row_id": found.row_id, "finding": found.text}
                     for found in check.findings
                 ],
-                "next_step": check.next_step,
+                "next_step": named(check.next_step, environment),
                 "seconds": round(check.seconds, 3),
                 "figures": dict(check.figures),
             }

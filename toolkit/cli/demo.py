@@ -58,7 +58,7 @@ def demo(
 
 def _show(report: DemoReport) -> None:
     counts, answers = report.answers.counts, report.answers
-    print_validation(report.proof.validation)
+    print_validation(report.proof.validation, f"{settings.LOCAL} --database {DATABASE}")
     print_table(
         "what the rollout made of it",
         ("rows", "what"),

@@ -11,13 +11,13 @@ from toolkit.cli import target
 from toolkit.cli.confirm import Confirm, Yes, require_confirmation
 from toolkit.cli.console import observing, print_json, printable, say
 from toolkit.connection import connect, redact
-from toolkit.errors import EXIT_FINDINGS, EXIT_OK
+from toolkit.errors import EXIT_FINDINGS, EXIT_OK, named
 from toolkit.operations.doctor import (
-    ENVIRONMENT,
     Check,
     Diagnosis,
     Outcome,
     Question,
+    State,
     Treatment,
     Trouble,
     diagnose,
@@ -45,8 +45,9 @@ def doctor(
 ) -> None:
     """Recognise half-applied phases, lost grants, broken indexes, orphaned locks and the like.
 
-    Prints the exact repair of each. Exit code 0: nothing is found, or all of it was fixed.
-    1: something was found and not fixed.
+    Says how far the rollout is and prints the exact repair of each trouble. Exit code 0: nothing
+    is found, or all of it was fixed; a rollout that has not begun or was rolled back on purpose is
+    no trouble. 1: something was found and not fixed.
     """
     where = target.find(environment, database_url, database)
     question = Question(idle_seconds)
@@ -63,15 +64,15 @@ def doctor(
         safe = [trouble for trouble in diagnosis.troubles if trouble.safe]
         if fix and safe:
             for trouble in safe:
-                typer.echo(f"  {_line(trouble, where.environment.name)}", err=True)
+                typer.echo(f"  {_line(trouble, where.words)}", err=True)
             require_confirmation(
                 where.environment, f"apply {len(safe)} repairs to it", confirm, yes
             )
             diagnosis, treatments = treat(connection, diagnosis, question)
     if as_json:
-        print_json(_object(diagnosis, treatments, where.environment.name))
+        print_json(_object(diagnosis, treatments, where.words))
     else:
-        _print(diagnosis, treatments, where.environment.name)
+        _print(diagnosis, treatments, where.words)
     raise typer.Exit(EXIT_OK if diagnosis.well else EXIT_FINDINGS)
 
 
@@ -87,9 +88,13 @@ def _print(diagnosis: Diagnosis, treatments: tuple[Treatment, ...], environment:
         say(Text(f"  repair ({how}): {_repair(trouble, environment)}"))
     for name, reason in diagnosis.unseen:
         say(Text(f"could not look: {name}: {printable(reason)}", style="yellow"))
-    if diagnosis.well:
+    if diagnosis.well and diagnosis.checks:
         checks = len(diagnosis.checks)
         say(Text(f"{diagnosis.database} is well: {checks} kinds of trouble, none found"))
+    say(Text(f"state: {printable(diagnosis.state.text)}"))
+    # Where something was found, its repair comes first.
+    if diagnosis.well and diagnosis.state.next_step:
+        say(Text(f"next: {named(diagnosis.state.next_step, environment)}"))
 
 
 def _object(
@@ -98,6 +103,7 @@ def _object(
     return {
         "database": diagnosis.database,
         "well": diagnosis.well,
+        "state": _state(diagnosis.state, environment),
         "checks": list(diagnosis.checks),
         "troubles": [_trouble(trouble, environment) for trouble in diagnosis.troubles],
         "treatments": [
@@ -110,6 +116,18 @@ def _object(
         ],
         "unseen": [{"check": name, "reason": redact(reason)} for name, reason in diagnosis.unseen],
         "seconds": round(diagnosis.seconds, 3),
+    }
+
+
+def _state(state: State, environment: str) -> dict[str, object]:
+    when = state.rolled_back_at
+    return {
+        "extent": state.extent.name.lower(),
+        "text": state.text,
+        "missing": list(state.missing),
+        "data": state.data.value,
+        "rolled_back_at": None if when is None else when.isoformat(),
+        "next_step": named(state.next_step, environment) or None,
     }
 
 
@@ -130,5 +148,5 @@ def _repair(trouble: Trouble, environment: str) -> str:
     """The repair as it is to be typed, for this environment."""
     text = trouble.repair
     if not trouble.sql:
-        text = text.replace(f" {ENVIRONMENT}", f" {environment}")
+        text = named(text, environment)
     return printable(redact(text))

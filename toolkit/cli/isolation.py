@@ -52,13 +52,14 @@ def isolation(
     """Prove that nobody reaches another user's rows: the declared access, tried and attacked.
 
     Safe on a live database: made-up users in one transaction that is rolled back, under short
-    timeouts. Exit code 0: nothing found. 1: something was, with the statements that show it.
+    timeouts. Exit code 0: nothing found. 1: something was, with the statements that show it. 3: the
+    database is not rolled out, or the proof could not be made.
     """
     where = target.find(environment, database_url, database)
     target.stop_if_elsewhere(where)
     declared = load_access(*(access or ()))
     through = _api(where) if api else None
-    with observing() as observer:
+    with target.naming(where), observing() as observer:
         observer.step("isolation")
 
         def told(part: Part) -> None:

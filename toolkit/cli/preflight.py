@@ -17,7 +17,7 @@ from toolkit.cli.console import observing, out, print_json, printable, say
 from toolkit.cli.zones import known_zone
 from toolkit.connection import redact
 from toolkit.environments.protection import protected
-from toolkit.errors import EXIT_FINDINGS, EXIT_OK, FindingsError
+from toolkit.errors import EXIT_FINDINGS, EXIT_OK, FindingsError, named
 from toolkit.operations.preflight import CheckItem, PreflightReport, Verdict, options
 from toolkit.operations.preflight import preflight as run_preflight
 from toolkit.operations.preflight.options import ACKNOWLEDGEMENTS, PATIENCE_SECONDS
@@ -87,14 +87,14 @@ def preflight(
 
         report = run_preflight(where.url, chosen, on_item=told)
     if as_json:
-        print_json(preflight_object(report))
+        print_json(preflight_object(report, where.words))
     else:
-        print_preflight(report)
+        print_preflight(report, where.words)
     raise typer.Exit(EXIT_OK if report.ready else EXIT_FINDINGS)
 
 
-def print_preflight(report: PreflightReport) -> None:
-    """One row an item; below it what is left to do."""
+def print_preflight(report: PreflightReport, environment: str) -> None:
+    """One row an item; below it what is left to do, with what aims a command at the database."""
     table = Table()
     for heading in ("", "item", "found"):
         table.add_column(heading, overflow="fold")
@@ -107,12 +107,12 @@ def print_preflight(report: PreflightReport) -> None:
         for item in report.items:
             if item.verdict is verdict:
                 say(Text(f"{verdict.value} {item.title}", style=_STYLES[verdict]))
-                say(Text(f"  next: {_shown(item.next_step)}"))
+                say(Text(f"  next: {_shown(named(item.next_step, environment))}"))
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict)
     say(Text(f"{'ready' if report.ready else 'not ready'}: {counts}", style="bold"))
 
 
-def preflight_object(report: PreflightReport) -> dict[str, Any]:
+def preflight_object(report: PreflightReport, environment: str) -> dict[str, Any]:
     """A checklist for --json."""
     return {
         "environment": report.environment,
@@ -126,7 +126,7 @@ def preflight_object(report: PreflightReport) -> dict[str, Any]:
                 "title": item.title,
                 "verdict": item.verdict.value,
                 "detail": redact(item.detail),
-                "next_step": redact(item.next_step),
+                "next_step": redact(named(item.next_step, environment)),
                 "figures": dict(item.figures),
             }
             for item in report.items

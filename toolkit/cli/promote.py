@@ -16,7 +16,7 @@ from toolkit.cli.console import observing, print_json, print_table, printable, s
 from toolkit.cli.target import Target
 from toolkit.connection import redact
 from toolkit.environments.protection import protected
-from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from toolkit.errors import UsageError, exit_code
 from toolkit.operations.promote.receipt import MAX_AGE, Receipt, check_key, read
 from toolkit.operations.promote.run import (
     RolloutReport,
@@ -89,18 +89,23 @@ def rollout(
     )
     with observing() as observer:
         job = _job(where, observer, time_zone, acknowledge, access)
-        report = _run(job, command, start)
+        with target.naming(where):
+            report = _run(job, command, start)
     _finish(report, as_json)
 
 
 def receipt(
     environment: EnvironmentName, access: AccessFiles = None, as_json: AsJson = False
 ) -> None:
-    """Prove an environment as it is (validate, isolation), and leave a receipt of it."""
+    """Prove an environment as it is (validate, isolation), and leave a receipt of it.
+
+    Exit code 1: it is red. 3: it is not rolled out, or its data waits for the backfill.
+    """
     where = target.find(environment, None, None)
     with observing() as observer:
         job = _job(where, observer, None, None, access)
-        report = _run(job, f"meterledger receipt {environment}", "validate")
+        with target.naming(where):
+            report = _run(job, f"meterledger receipt {environment}", "validate")
     _finish(report, as_json)
 
 
@@ -228,17 +233,16 @@ def _finish(report: RolloutReport, as_json: bool) -> None:
         print_json(_object(report))
     else:
         _show(report)
-    raise typer.Exit(EXIT_OK if report.green else EXIT_FINDINGS)
+    raise typer.Exit(
+        exit_code(failed=not report.green and not report.pending, pending=report.pending)
+    )
 
 
 def _show(report: RolloutReport) -> None:
     print_table(
         f"rollout of {report.environment}",
         ("", "step", "what came of it", "seconds"),
-        [
-            ("green" if r.green else "RED", r.name, redact(r.summary), f"{r.seconds:.1f}")
-            for r in report.results
-        ],
+        [(r.colour, r.name, redact(r.summary), f"{r.seconds:.1f}") for r in report.results],
     )
     for result in report.results:
         for line in (*result.findings, *result.notes):
@@ -257,6 +261,7 @@ def _object(report: RolloutReport) -> dict[str, object]:
             {
                 "name": result.name,
                 "green": result.green,
+                "pending": result.pending,
                 "summary": redact(result.summary),
                 "findings": [redact(line) for line in result.findings],
                 "notes": [redact(line) for line in result.notes],

@@ -51,7 +51,7 @@ def rehearse(
 
 def _show(report: RehearsalReport) -> None:
     restored, counts = report.restored, report.proof.counts
-    print_validation(report.proof.validation)
+    print_validation(report.proof.validation, f"{settings.LOCAL} --database {DATABASE}")
     print_table(
         f"restored from a {restored.format} dump of PostgreSQL {restored.dumped_from or '?'}",
         ("table", "rows"),

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from toolkit.cli import review_view as view
 from toolkit.cli import target
-from toolkit.cli.confirm import Confirm, Yes, require_confirmation
+from toolkit.cli.confirm import Confirm, Yes
 from toolkit.cli.console import print_json
 from toolkit.cli.review_duplicates import duplicates
 from toolkit.cli.review_target import (
     AsJson,
     By,
+    Connection,
     DryRun,
     Env,
     File,
     Limit,
     ListByDefault,
     Replace,
+    deciding,
+    export_rows,
     opened,
 )
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
-from toolkit.operations.review import export, mend
+from toolkit.operations.review import mend
 from toolkit.operations.review import rejects as room
 from toolkit.operations.review.remaining import open_rejects
+from toolkit.rollout.standing import Data, data
 
 __all__ = ["duplicates", "rejects"]
 
@@ -57,14 +60,17 @@ def list_rejects(
     as_json: AsJson = False,
 ) -> None:
     """Rejected rows by reason. Exit code 0: nothing is to be decided. 1: something is."""
-    with opened(environment, database_url, database) as (connection, _):
+    with opened(environment, database_url, database) as (connection, known):
         reasons = room.reasons(connection)
         found = room.listed(connection, reason=reason, limit=limit)
         left = open_rejects(connection)
+        moved = data(connection)
     if as_json:
-        print_json(view.rejects_object(reasons, found, left))
+        print_json({**view.rejects_object(reasons, found, left), **view.data_object(moved, known)})
     else:
-        view.print_rejects(reasons, found, left)
+        if reasons or moved is Data.MOVED:
+            view.print_rejects(reasons, found, left, known.words)
+        view.print_data(moved, known.words)
     raise typer.Exit(EXIT_FINDINGS if left else EXIT_OK)
 
 
@@ -94,11 +100,11 @@ def export_rejects(
     replace: Replace = False,
 ) -> None:
     """Write all rejected rows, whole, into a file that only you can read: CSV or JSON."""
-    export.check(file, replace=replace)
-    with opened(environment, database_url, database) as (connection, _):
-        found = room.listed(connection)
-    export.write(file, [view.reject_object(row, whole=True) for row in found], replace=replace)
-    view.warn_exported(file, len(found))
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        return [view.reject_object(row, whole=True) for row in room.listed(connection)]
+
+    export_rows(environment, database_url, database, file, read, replace=replace)
 
 
 @rejects.command()
@@ -127,9 +133,8 @@ def correct(
     with opened(environment, database_url, database) as (connection, known):
         found = room.find(connection, reading)
         view.print_changes(found, given)
-        if not dry_run:
-            require_confirmation(known, f"correct reading {reading}", confirm, yes)
-        with connection.transaction(force_rollback=dry_run):
+        action = f"correct reading {reading}"
+        with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             corrected = mend.correct(connection, reading, given)
     view.tell(
         f"would be corrected and migrated; nothing was changed: {reading}"
@@ -160,10 +165,8 @@ def waive(
     if because is None and not withdraw:
         raise UsageError("a waiver needs a reason", next_step="say why: --because TEXT")
     with opened(environment, database_url, database) as (connection, known):
-        if not dry_run:
-            action = "withdraw waivers" if withdraw else "waive rejects"
-            require_confirmation(known, action, confirm, yes)
-        with connection.transaction(force_rollback=dry_run):
+        action = "withdraw waivers" if withdraw else "waive rejects"
+        with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             if withdraw:
                 done = room.withdraw(connection, reading_ids=readings or None, reason=reason)
             else:
@@ -198,14 +201,16 @@ def retry(
     if bool(readings) == everything:
         raise UsageError("retry which rows?", next_step="give ids, or --all")
     with opened(environment, database_url, database) as (connection, known):
-        if not dry_run:
-            require_confirmation(known, "retry rejects", confirm, yes)
-        with connection.transaction(force_rollback=True) if dry_run else nullcontext():
+        action = "retry rejects"
+        asked = deciding(
+            connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes, whole=False
+        )
+        with asked:  # in transactions of its own: all rejects may be many
             retried = mend.retry(connection, readings or None)
     if as_json:
         print_json({"dry_run": dry_run, **view.retried_object(retried)})
     else:
-        view.print_retried(retried, dry_run)
+        view.print_retried(retried, dry_run, known.words)
     raise typer.Exit(EXIT_FINDINGS if retried.still else EXIT_OK)
 
 

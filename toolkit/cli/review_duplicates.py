@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from toolkit.cli import review_view as view
 from toolkit.cli import target
-from toolkit.cli.confirm import Confirm, Yes, require_confirmation
+from toolkit.cli.confirm import Confirm, Yes
 from toolkit.cli.console import print_json
 from toolkit.cli.review_target import (
     AsJson,
     By,
+    Connection,
     DryRun,
     Env,
     File,
     Limit,
     ListByDefault,
     Replace,
+    deciding,
+    export_rows,
     opened,
 )
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
-from toolkit.operations.review import export
 from toolkit.operations.review import matches as room
+from toolkit.rollout.standing import Data, data
 
 duplicates = typer.Typer(
     cls=ListByDefault,
@@ -48,13 +51,16 @@ def list_duplicates(
     as_json: AsJson = False,
 ) -> None:
     """Pairs that are to be decided. Exit code 0: there are none. 1: there are some."""
-    with opened(environment, database_url, database) as (connection, _):
+    with opened(environment, database_url, database) as (connection, known):
         found = room.listed(connection, limit=max(limit, 1))
+        moved = data(connection)
     count = found[0].matches if found else 0
     if as_json:
-        print_json(view.matches_object(found[:limit], count))
+        print_json({**view.matches_object(found[:limit], count), **view.data_object(moved, known)})
     else:
-        view.print_matches(found[:limit], count)
+        if count or moved is Data.MOVED:
+            view.print_matches(found[:limit], count, known.words)
+        view.print_data(moved, known.words)
     raise typer.Exit(EXIT_FINDINGS if count else EXIT_OK)
 
 
@@ -85,11 +91,12 @@ def export_duplicates(
     replace: Replace = False,
 ) -> None:
     """Write all pairs, both sides whole, into a file that only you can read: CSV or JSON."""
-    export.check(file, replace=replace)
-    with opened(environment, database_url, database) as (connection, _), connection.transaction():
-        found = [room.with_sides(connection, pair) for pair in room.listed(connection)]
-    export.write(file, [view.match_object(pair) for pair in found], replace=replace)
-    view.warn_exported(file, len(found))
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        pairs = room.listed(connection)
+        return [view.match_object(room.with_sides(connection, pair)) for pair in pairs]
+
+    export_rows(environment, database_url, database, file, read, replace=replace)
 
 
 @duplicates.command()
@@ -118,10 +125,8 @@ def keep(
             found = room.listed(connection)
         else:
             found = (room.find(connection, event, reading),)
-        if not dry_run:
-            action = f"keep both sides of {len(found):,} near matches"
-            require_confirmation(known, action, confirm, yes)
-        with connection.transaction(force_rollback=dry_run):
+        action = f"keep both sides of {len(found):,} near matches"
+        with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             for pair in found:
                 room.keep(connection, pair, because, decider=by)
     view.tell(f"{view.would(dry_run)}kept: {len(found):,}")
@@ -145,10 +150,8 @@ def merge(
     Rolling the data migration back un-voids it. A second time changes nothing.
     """
     with opened(environment, database_url, database) as (connection, known):
-        if not dry_run:
-            action = f"void event {event} as a duplicate of reading {reading}"
-            require_confirmation(known, action, confirm, yes)
-        with connection.transaction(force_rollback=dry_run):
+        action = f"void event {event} as a duplicate of reading {reading}"
+        with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             decided = room.merge(connection, event, reading, because, decider=by)
     if decided.already:
         view.tell(f"merged before, nothing was changed: {event}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +12,15 @@ import typer
 from psycopg.rows import TupleRow
 from typer.core import TyperGroup
 
-from toolkit import settings
+from toolkit.cli import review_view as view
 from toolkit.cli import target
+from toolkit.cli.confirm import require_confirmation
 from toolkit.connection import connect
 from toolkit.environments.record import require
-from toolkit.operations.review.remaining import require_rooms
+from toolkit.operations.review import export
+from toolkit.rollout.standing import require_rollout
+
+Connection = psycopg.Connection[TupleRow]
 
 # Other arguments follow it here, so it cannot be left out.
 Env = Annotated[
@@ -54,18 +58,68 @@ class ListByDefault(TyperGroup):
 @contextmanager
 def opened(
     environment: str | None, database_url: str | None, database: str | None
-) -> Iterator[tuple[psycopg.Connection[TupleRow], settings.Environment]]:
-    """A connection to the database that is meant, and what is known of its environment.
+) -> Iterator[tuple[Connection, target.Target]]:
+    """A connection to the database that is meant, and what is known of it.
 
     Raises:
         UsageError: there is no such environment, or the database says it is another one.
-        OperationalError: no connection, or the database has not had the phases.
+        OperationalError: no connection, or the database is not rolled out.
     """
     where = target.find(environment, database_url, database)
     # Nothing is prepared, so that a transaction pooler will do.
-    with connect(
-        where.url, autocommit=True, application_name="meterledger review", prepare=False
-    ) as connection:
+    with (
+        target.naming(where),
+        connect(
+            where.url, autocommit=True, application_name="meterledger review", prepare=False
+        ) as connection,
+    ):
         require(connection, where.environment.name)
-        require_rooms(connection)
-        yield connection, where.environment
+        require_rollout(connection)
+        yield connection, where
+
+
+@contextmanager
+def deciding(
+    connection: Connection,
+    where: target.Target,
+    action: str,
+    *,
+    dry_run: bool,
+    confirm: str | None,
+    yes: bool,
+    whole: bool = True,
+) -> Iterator[None]:
+    """What is decided inside, in one transaction and asked for before; a dry run is taken back.
+
+    Args:
+        connection: in autocommit mode.
+        where: the database.
+        action: what is asked for.
+        dry_run: try it, and take it back; nobody is asked.
+        confirm, yes: as typed.
+        whole: in one transaction also where it is no dry run.
+    """
+    if not dry_run:
+        require_confirmation(where.environment, action, confirm, yes)
+    with connection.transaction(force_rollback=dry_run) if whole or dry_run else nullcontext():
+        yield
+
+
+def export_rows(
+    environment: str,
+    database_url: str | None,
+    database: str | None,
+    file: Path,
+    read: Callable[[Connection], list[dict[str, Any]]],
+    *,
+    replace: bool,
+) -> None:
+    """Write what is read, in one snapshot, into a file that only its owner can read."""
+    export.check(file, replace=replace)
+    with (
+        opened(environment, database_url, database) as (connection, _),
+        connection.transaction(),
+    ):
+        found = read(connection)
+    export.write(file, found, replace=replace)
+    view.warn_exported(file, len(found))

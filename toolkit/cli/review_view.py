@@ -10,10 +10,13 @@ import typer
 from rich.text import Text
 
 from toolkit.cli.console import print_table, printable, say
+from toolkit.cli.target import Target
 from toolkit.connection import redact
+from toolkit.errors import named
 from toolkit.operations.review.matches import Match
 from toolkit.operations.review.mend import Retried
 from toolkit.operations.review.rejects import Reason, Reject
+from toolkit.rollout.standing import BACKFILL, Data
 
 _LONGEST = 200
 _LISTED = 50
@@ -40,7 +43,22 @@ def left(count: int) -> str:
     return f"{rows(count)} left to decide" if count else "nothing left to decide"
 
 
-def print_rejects(reasons: Sequence[Reason], found: Sequence[Reject], open_rows: int) -> None:
+def print_data(data: Data, environment: str) -> None:
+    """That a list is not whole before the data was moved, and what moves it."""
+    if data is not Data.MOVED:
+        tell(f"{data.value}: the list is whole after the backfill", "yellow")
+        tell(f"next: {named(BACKFILL, environment)}", "dim")
+
+
+def data_object(data: Data, where: Target) -> dict[str, Any]:
+    """The same for --json: null where there is nothing left to move."""
+    moved = data is Data.MOVED
+    return {"data": data.value, "next_step": None if moved else named(BACKFILL, where.words)}
+
+
+def print_rejects(
+    reasons: Sequence[Reason], found: Sequence[Reject], open_rows: int, environment: str
+) -> None:
     """The reasons with their counts, and the rows."""
     if not reasons:
         tell("no rejects")
@@ -58,7 +76,9 @@ def print_rejects(reasons: Sequence[Reason], found: Sequence[Reject], open_rows:
         tell(f"{len(found):,} of {total:,} shown: --limit, --reason-is, or export", "dim")
     tell(left(open_rows), "yellow" if open_rows else "green")
     if open_rows:
-        tell("next: meterledger rejects show ENV ID, then correct, waive or retry", "dim")
+        tell(
+            f"next: meterledger rejects show {environment} ID, then correct, waive or retry", "dim"
+        )
 
 
 def rejects_object(
@@ -104,7 +124,7 @@ def print_changes(reject: Reject, values: Mapping[str, str | None]) -> None:
         tell(f"  {name}: {_short(reject.row_text.get(name))} → {_short(value)}")
 
 
-def print_retried(retried: Retried, dry_run: bool) -> None:
+def print_retried(retried: Retried, dry_run: bool, environment: str) -> None:
     """What became of rejects that were tried again."""
     tell(
         f"{would(dry_run)}migrated: {rows(retried.migrated)}, of which {retried.merged:,} absorbed "
@@ -113,7 +133,7 @@ def print_retried(retried: Retried, dry_run: bool) -> None:
     for reject in retried.still[:_LISTED]:
         tell(f"{reject.reading_id}  {reject.reason}: {reject.next_step}")
     if len(retried.still) > _LISTED:
-        tell("the others: meterledger rejects ENV", "dim")
+        tell(f"the others: meterledger rejects {environment}", "dim")
 
 
 def retried_object(retried: Retried) -> dict[str, Any]:
@@ -125,7 +145,7 @@ def retried_object(retried: Retried) -> dict[str, Any]:
     }
 
 
-def print_matches(found: Sequence[Match], count: int) -> None:
+def print_matches(found: Sequence[Match], count: int, environment: str) -> None:
     """The pairs, one a row."""
     if not count:
         tell("no near matches left to decide", "green")
@@ -137,7 +157,8 @@ def print_matches(found: Sequence[Match], count: int) -> None:
     if count > len(found):
         tell(f"{len(found):,} of {count:,} shown: --limit, or export", "dim")
     tell(f"{count:,} left to decide", "yellow")
-    tell("next: meterledger duplicates show ENV EVENT READING, then keep or merge", "dim")
+    step = f"meterledger duplicates show {environment} EVENT READING, then keep or merge"
+    tell(f"next: {step}", "dim")
 
 
 def matches_object(found: Sequence[Match], count: int) -> dict[str, Any]:

@@ -55,17 +55,17 @@ def status(
         raise UsageError("--watch shows a table", next_step="leave the other formats out")
     where = target.find(environment, database_url, database)
     if watch is not None:
-        _watch(lambda: _read(where, exact), watch)
+        _watch(lambda: short_view(_read(where, exact), where.words), watch)
         raise typer.Exit(EXIT_OK)
     found = _read(where, exact)
     if html is not None:
         _write(html, render_html(found))
     if as_json:
-        print_json(status_object(found))
+        print_json(status_object(found, where.words))
     elif prometheus:
         typer.echo(render_prometheus(found), nl=False)
     else:
-        out.print(view(found))
+        out.print(view(found, where.words))
     if html is not None:
         err.print(Text(f"written: {printable(str(html))}"), soft_wrap=True)
 
@@ -89,9 +89,9 @@ def _write(file: Path, page: str) -> None:
         ) from error
 
 
-def _watch(read: Callable[[], Status], seconds: float) -> None:
+def _watch(read: Callable[[], RenderableType], seconds: float) -> None:
     """Redraw until Ctrl-C, which is how a watch ends; a server that is away may come back."""
-    shown: RenderableType = short_view(read())
+    shown = read()
     try:
         if not out.is_terminal or out.is_dumb_terminal:
             while True:
@@ -107,8 +107,8 @@ def _watch(read: Callable[[], Status], seconds: float) -> None:
         return
 
 
-def _again(read: Callable[[], Status]) -> RenderableType:
+def _again(read: Callable[[], RenderableType]) -> RenderableType:
     try:
-        return short_view(read())
+        return read()
     except (OperationalError, psycopg.OperationalError) as error:
         return Text(f"no answer: {printable(redact(str(error)))}; trying again", style="red")

@@ -13,7 +13,15 @@ from rich.text import Text
 
 from toolkit.cli.console import printable
 from toolkit.connection import redact
-from toolkit.operations.status import State, Status, detail_of, state_of
+from toolkit.errors import named
+from toolkit.operations.status import (
+    State,
+    Status,
+    detail_of,
+    left_of,
+    next_step_of,
+    state_of,
+)
 from toolkit.operations.status.model import Count, Events
 from toolkit.operations.status.state import quantile
 
@@ -22,17 +30,21 @@ _LISTED = 5
 _GOOD = (State.VALIDATED, State.CUTOVER, State.CONTRACT)
 
 
-def view(status: Status) -> Group:
-    """Everything, with the newest of each history."""
-    return Group(*_summary(status), *_numbers(status), *_record(status), *_notes(status))
+def view(status: Status, environment: str) -> Group:
+    """Everything, with the newest of each history; `environment` aims a command at it."""
+    return Group(
+        *_summary(status, environment), *_numbers(status), *_record(status), *_notes(status)
+    )
 
 
-def short_view(status: Status) -> Group:
+def short_view(status: Status, environment: str) -> Group:
     """What changes while one watches, on one screen."""
-    return Group(*_summary(status), *_numbers(status), *_locks(status), *_notes(status))
+    return Group(
+        *_summary(status, environment), *_numbers(status), *_locks(status), *_notes(status)
+    )
 
 
-def _summary(status: Status) -> Iterator[RenderableType]:
+def _summary(status: Status, environment: str) -> Iterator[RenderableType]:
     state = state_of(status)
     yield _text(
         f"{status.environment}: {status.database}, PostgreSQL {status.objects.server_version}"
@@ -47,11 +59,9 @@ def _summary(status: Status) -> Iterator[RenderableType]:
         steps.append("" if step is State.CONTRACT else " → ", style="dim")
     yield steps
     yield _text(detail_of(status))
-    yield _text(
-        f"time zone: {status.time_zone or 'not confirmed'}; rejects left: "
-        f"{_known(status.rejects_open)} (waived: {_known(status.rejects_waived)}); near matches "
-        f"left: {_known(status.near_matches)}"
-    )
+    if next_step := next_step_of(status):
+        yield _text(f"next: {named(next_step, environment)}")
+    yield _text(f"time zone: {status.time_zone or 'not confirmed'}; {left_of(status)}")
     yield _text(_refreshes(status))
     audit = next(iter(status.audits), None)
     if audit is not None:
@@ -97,9 +107,12 @@ def _numbers(status: Status) -> Iterator[RenderableType]:
 def _record(status: Status) -> Iterator[RenderableType]:
     yield from _table(
         "deployments",
-        ("version", "name", "checksum", "by", "at"),
+        ("version", "name", "checksum", "by", "at", "rolled back"),
         [
-            (d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at))
+            (
+                *(d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at)),
+                None if d.rolled_back_at is None else _moment(d.rolled_back_at),
+            )
             for d in status.deployments[:_LISTED]
         ],
     )
@@ -119,7 +132,7 @@ def _record(status: Status) -> Iterator[RenderableType]:
         ("made at", "environment", "says", "commit", "by"),
         [
             (
-                *(_moment(r.made_at), r.environment, "green" if r.green else "red"),
+                *(_moment(r.made_at), r.environment, r.says),
                 *(r.git_commit[:12], r.made_by),
             )
             for r in status.receipts[:_LISTED]
@@ -182,15 +195,11 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _known(value: int | None) -> str:
-    return "not counted" if value is None else f"{value:,}"
-
-
 def _moment(value: datetime | None) -> str:
     return "not yet" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def status_object(status: Status) -> dict[str, Any]:
+def status_object(status: Status, environment: str) -> dict[str, Any]:
     """A status for --json; times in UTC, durations in seconds."""
     return {
         "environment": status.environment,
@@ -201,6 +210,8 @@ def status_object(status: Status) -> dict[str, Any]:
         "taken_at": _iso(status.taken_at),
         "state": state_of(status).value,
         "detail": redact(detail_of(status)),
+        "data": status.data.value,
+        "next_step": named(next_step_of(status), environment) or None,
         "time_zone": status.time_zone,
         "phases": {"applied": list(status.applied), "missing": list(status.missing)},
         "legacy_rows": _count(status.legacy_rows),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,11 +17,12 @@ from toolkit.cli.local import SERVER_FOLDER, databases
 from toolkit.connection import connect, parse
 from toolkit.demo.run import DATABASE as DEMO
 from toolkit.environments import record
-from toolkit.errors import OperationalError, UsageError
+from toolkit.errors import MeterledgerError, OperationalError, UsageError
 from toolkit.local.server import DATABASE, Server
 from toolkit.rehearse.run import DATABASE as REHEARSAL
 
 LOCAL = settings.LOCAL
+_URL = "--database-url …"
 
 Environment = Annotated[
     str | None,
@@ -50,10 +54,22 @@ class Target:
     Attributes:
         url: the database, as its owner.
         environment: what is known of a deployed project beside its database.
+        options: how it was aimed beside the environment's name.
     """
 
     url: str
     environment: settings.Environment
+    options: str = ""
+
+    @property
+    def words(self) -> str:
+        """What aims a command at this, after its name; a URL may hold a password and is left out.
+
+        `local` stands even before options, since some commands want an environment.
+        """
+        named = self.environment.name != LOCAL
+        other = named and self.url != self.environment.database_url
+        return f"{self.environment.name}{f' {_URL}' if other else ''}{self.options}"
 
 
 def find(environment: str | None, database_url: str | None, database: str | None) -> Target:
@@ -79,7 +95,7 @@ def find(environment: str | None, database_url: str | None, database: str | None
     nowhere = settings.Environment(LOCAL, backup_folder=settings.backups_of(LOCAL, loaded.home))
     if given is not None:
         parse(given)
-        return Target(given, nowhere)
+        return Target(given, nowhere, f" {_URL}")
     server = Server(loaded.home / SERVER_FOLDER)
     if not server.running():
         raise OperationalError(
@@ -87,7 +103,22 @@ def find(environment: str | None, database_url: str | None, database: str | None
             next_step="meterledger demo --keep makes one with data, meterledger local start an "
             "empty one",
         )
-    return Target(server.url(database or _rolled_out(server)), nowhere)
+    options = f" --database {shlex.quote(database)}" if database else ""
+    return Target(server.url(database or _rolled_out(server)), nowhere, options)
+
+
+@contextmanager
+def naming(where: Target) -> Iterator[None]:
+    """What stops the command says how to aim the next one: the library does not know.
+
+    Raises:
+        MeterledgerError: as it was raised, with the name in its next step.
+    """
+    try:
+        yield
+    except MeterledgerError as error:
+        error.name(where.words)
+        raise
 
 
 def require_recorded(

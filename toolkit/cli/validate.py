@@ -8,7 +8,7 @@ import typer
 
 from toolkit.cli import target
 from toolkit.cli.console import observing, print_json, print_validation, validation_object
-from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from toolkit.errors import UsageError, exit_code
 from toolkit.operations.drift import drift_check
 from toolkit.validation.report import CheckResult
 from toolkit.validation.run import validate as run_validation
@@ -41,13 +41,14 @@ def validate(
 ) -> None:
     """Check a migrated database: books, losslessness, positions, isolation of reads, plans, drift.
 
-    Exit code 0: everything holds (notes may remain for a person). 1: a check failed.
+    Exit code 0: everything holds (notes may remain for a person). 1: a check failed. 3: the
+    database is not rolled out, or what holds cannot be said before the backfill has moved the data.
     """
     if full and sample is not None:
         raise UsageError("--full and --sample say the opposite", next_step="leave one of them out")
     where = target.find(environment, database_url, database)
     target.stop_if_elsewhere(where)
-    with observing() as observer:
+    with target.naming(where), observing() as observer:
         observer.step("validate")
 
         def told(result: CheckResult) -> None:
@@ -61,7 +62,7 @@ def validate(
             further={"drift": drift_check(keep=show, on_step=observer.note)} if drift else {},
         )
     if as_json:
-        print_json(validation_object(report))
+        print_json(validation_object(report, where.words))
     else:
-        print_validation(report)
-    raise typer.Exit(EXIT_OK if report.valid else EXIT_FINDINGS)
+        print_validation(report, where.words)
+    raise typer.Exit(exit_code(failed=bool(report.failed), pending=bool(report.pending)))

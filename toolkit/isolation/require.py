@@ -1,50 +1,12 @@
-"""What the proof needs before it can begin: the phases, and a role that may act as the others."""
+"""What the proof needs before it can begin: a role that may act as the others."""
 
 from __future__ import annotations
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
 
-from toolkit.errors import FindingsError, OperationalError
+from toolkit.errors import OperationalError
 from toolkit.isolation.access import Access
-from toolkit.rollout.phases import phases
-
-# Each phase by an object that it alone makes.
-_LANDMARKS = {
-    "baseline": "ledger.settings",
-    "create_event_sourcing_tables": "ledger.maintenance",
-    "create_position_calculation_function": "public.calculate_user_positions(uuid)",
-    "create_materialized_view": "ledger.readings",
-    "install_data_migration": "ledger.migrated_readings",
-}
-
-
-def require_phases(connection: psycopg.Connection[TupleRow]) -> None:
-    """Refuse a database without the phases, or with half of them.
-
-    Raises:
-        FindingsError: the message says which are missing.
-    """
-    rows = connection.execute(
-        "select l.key from pg_catalog.jsonb_each_text(%s::jsonb) as l "
-        "where coalesce(to_regclass(case when l.value not like '%%(%%' then l.value end)::oid, "
-        "to_regprocedure(case when l.value like '%%(%%' then l.value end)::oid) is null",
-        (Jsonb(_LANDMARKS),),
-    ).fetchall()
-    missing = [phase.name for phase in phases() if (phase.name,) in rows]
-    if not missing:
-        return
-    if len(missing) == len(_LANDMARKS):
-        raise FindingsError(
-            "the database has not had the rollout: none of its phases is there",
-            next_step="push the phases first; to see a proof: meterledger demo --keep, then "
-            "meterledger isolation local --database demo",
-        )
-    raise FindingsError(
-        f"the database has had half of the rollout; missing: {', '.join(missing)}",
-        next_step="push the phases again (each continues where it stopped), then prove",
-    )
 
 
 def require_roles(connection: psycopg.Connection[TupleRow], access: Access) -> None:

@@ -32,9 +32,10 @@ from toolkit.isolation.object_probes import (
 from toolkit.isolation.probing import Probe, install_runner, judge, run_probes
 from toolkit.isolation.relation_probes import relation_probes
 from toolkit.isolation.report import Finding, IsolationReport, Kind, Part, Row, Section
-from toolkit.isolation.require import require_phases, require_roles
+from toolkit.isolation.require import require_roles
 from toolkit.isolation.stage import Stage, set_stage
 from toolkit.rollout.phases import phases, verify
+from toolkit.rollout.standing import require_rollout
 
 OnPart = Callable[[Part], None]
 _LIMITS = (
@@ -63,8 +64,9 @@ def prove_isolation(
         on_part: called with each part as it ends.
 
     Raises:
-        OperationalError: no connection, or the role may not do what the proof needs.
-        FindingsError: the database has not had the phases.
+        OperationalError: no connection, the role may not do what the proof needs, or the
+            database is not rolled out.
+        FindingsError: what the rollout made is gone.
     """
     parts: list[Part] = []
 
@@ -78,7 +80,7 @@ def prove_isolation(
             database_url, autocommit=True, application_name="meterledger isolation", prepare=False
         ) as connection:
             require_roles(connection, access)
-            require_phases(connection)
+            require_rollout(connection)
             with connection.transaction(force_rollback=True):
                 connection.execute(_LIMITS)
                 catalog = read_catalog(connection, access)

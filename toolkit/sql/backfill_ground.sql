@@ -1,5 +1,5 @@
--- What a backfill stands on: does this role own the ledger (null: there is none), is phase 4 there,
--- and is the legacy table still a table. Reads the catalog alone, which every role may.
+-- What a backfill stands on: does this role own the ledger (null: there is none), and is the legacy
+-- table still a table. Reads the catalog alone, which every role may.
 select
   (
     select pg_has_role(c.relowner, 'usage')
@@ -7,11 +7,6 @@ select
     inner join pg_namespace as n on n.oid = c.relnamespace
     where n.nspname = 'ledger' and c.relname = 'settings'
   ) as is_owner,
-  exists(
-    select from pg_proc as p
-    inner join pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname = 'ledger' and p.proname = 'migrate_users'
-  ) as has_phase,
   exists(
     select from pg_class as c
     inner join pg_namespace as n on n.oid = c.relnamespace

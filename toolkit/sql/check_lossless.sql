@@ -1,8 +1,9 @@
 -- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
 -- since, and the view's rows of those events, are the same multiset, both ways. The differences that
 -- are allowed: a row without created_at shows the instant of its date; a row that a cutback copied
--- from its event was rounded to the table's numbers, which ledger.migration_differences() judges. Of
--- %(users)s, or of everybody where that is null.
+-- from its event was rounded to the table's numbers, which ledger.migration_differences() judges.
+-- Until everything was moved (%(moved)s), of the rows that are migrated. Of %(users)s, or of
+-- everybody where it is null.
 with
 standing as (
   select l.user_id, l.reading_id
@@ -22,6 +23,10 @@ legacy as (
   from public.electricity_readings as r
   where (%(users)s::uuid[] is null or r.user_id = any(%(users)s::uuid[]))
     and not exists (select from ledger.migration_rejects as x where x.reading_id = r.id)
+    and (%(moved)s or exists (
+      select from ledger.migrated_readings as l
+      where l.user_id = r.user_id and l.reading_id = r.id and not l.superseded
+    ))
     and not exists (
       select from ledger.migrated_readings as l
       inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id

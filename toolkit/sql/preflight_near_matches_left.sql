@@ -5,7 +5,7 @@ select
   'events' as subject,
   format('%s events almost state a reading''s fact (%s pairs)',
     count(distinct n.user_id || ' ' || n.event_id), count(*)) as finding,
-  'both stay and count; look through them: meterledger duplicates' as next_step,
+  'both stay and count; look through them: meterledger duplicates ENV' as next_step,
   count(*) as amount
 from ledger.near_matches as n
 where not (

@@ -8,6 +8,7 @@ select
   case jsonb_typeof(r.body #> '{validation,differences}')
     when 'number' then (r.body #>> '{validation,differences}')::numeric::bigint
   end as differences,
+  coalesce(r.body #> '{validation,pending}' > '0', false) as pending,
   coalesce(r.body ->> 'git_commit', '') as git_commit
 from ledger.receipts as r
 order by r.receipt_id desc

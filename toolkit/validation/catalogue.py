@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.errors import ENVIRONMENT
+from toolkit.rollout.standing import BACKFILL
 from toolkit.validation.report import Verdict
 
 
@@ -20,6 +22,7 @@ class SqlCheck:
         sampled: it is dear, and takes the users to look at as the parameter users.
         of_table: it compares with the legacy table: nothing to do where that is archived.
         of_archive: it looks at the archived table: nothing to do before the cutover.
+        while_moving: its next step while the backfill has not moved every row yet, if another.
     """
 
     name: str
@@ -30,8 +33,10 @@ class SqlCheck:
     sampled: bool = False
     of_table: bool = False
     of_archive: bool = False
+    while_moving: str = ""
 
 
+_REPAIR = f"repair it from the events: meterledger doctor {ENVIRONMENT} --fix; then report the rows"
 _REPORT = "this is a defect: keep the database as it is and report the rows"
 
 SQL_CHECKS = (
@@ -40,7 +45,15 @@ SQL_CHECKS = (
         "legacy rows = migrated + rejected",
         "check_books_balance",
         Verdict.FAIL,
-        "move what is pending: select ledger.migrate_data(); anything else is a defect",
+        _REPORT,
+    ),
+    SqlCheck(
+        "backfill",
+        "legacy rows that wait for the backfill",
+        "check_backfill",
+        Verdict.PENDING,
+        f"backfill pending: {BACKFILL}",
+        of_table=True,
     ),
     SqlCheck(
         "lossless",
@@ -64,7 +77,7 @@ SQL_CHECKS = (
         "the projection equals the live computation, for everybody",
         "check_projection_is_live",
         Verdict.FAIL,
-        "repair it from the events: select ledger.project_everything(); then report the rows",
+        _REPAIR,
         sampled=True,
     ),
     SqlCheck(
@@ -72,7 +85,7 @@ SQL_CHECKS = (
         "the refreshed materialized view equals the projection",
         "check_mv_is_projection",
         Verdict.FAIL,
-        "repair it from the events: select ledger.project_everything(); then report the rows",
+        _REPAIR,
     ),
     SqlCheck(
         "kwh_sums",
@@ -88,14 +101,15 @@ SQL_CHECKS = (
         "legacy rows that cannot become an event",
         "check_rejects",
         Verdict.NOTE,
-        "see ledger.migration_rejects: correct the legacy rows, or accept their loss",
+        f"correct, waive or retry them: meterledger rejects {ENVIRONMENT}",
     ),
     SqlCheck(
         "near_matches",
         "events that almost state a reading's fact",
         "check_near_matches",
         Verdict.NOTE,
-        "see ledger.near_matches: void the event where both are one fact; both count until then",
+        f"keep or merge them; both count until then: meterledger duplicates {ENVIRONMENT}",
+        while_moving="the backfill merges what it can: look again after it",
         of_table=True,
     ),
     SqlCheck(

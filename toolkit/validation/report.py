@@ -9,10 +9,15 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """OK: nothing found. NOTE: something for a person to look at. FAIL: not as it must be."""
+    """What came of a check.
+
+    OK: nothing found. NOTE: something for a person to look at. PENDING: a step of the rollout is
+    still to be done, and what it will do cannot be proven yet. FAIL: not as it must be.
+    """
 
     OK = "ok"
     NOTE = "note"
+    PENDING = "pending"
     FAIL = "fail"
 
 
@@ -72,13 +77,23 @@ class ValidationReport:
 
     @property
     def valid(self) -> bool:
-        """True when no check failed; notes do not count."""
-        return all(check.verdict is not Verdict.FAIL for check in self.checks)
+        """True when no check failed and nothing is pending; notes do not count."""
+        return not (self.failed or self.pending)
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that found a defect."""
+        return tuple(check for check in self.checks if check.verdict is Verdict.FAIL)
+
+    @property
+    def pending(self) -> tuple[CheckResult, ...]:
+        """What a later step of the rollout has still to do."""
+        return tuple(check for check in self.checks if check.verdict is Verdict.PENDING)
 
     @property
     def differences(self) -> int:
         """Findings of the checks that failed, added up."""
-        return sum(check.count for check in self.checks if check.verdict is Verdict.FAIL)
+        return sum(check.count for check in self.failed)
 
     def result(self, name: str) -> CheckResult:
         """One check's result by its name."""

@@ -19,18 +19,23 @@ from toolkit.validation.report import CheckResult, Finding, Verdict
 Check = Callable[[psycopg.Connection[TupleRow]], CheckResult]
 
 
-def row_checks(users: list[UUID] | None) -> dict[str, Check]:
+def row_checks(users: list[UUID] | None, moved: bool) -> dict[str, Check]:
     """All of them by name; each remembers its findings up to a limit (recheck.REMEMBERED).
+
+    A row that waits for the backfill is pending until it has moved every row, and a defect then.
 
     Args:
         users: whom the dear ones look at; everybody where it is None.
+        moved: whether the data migration says that it moved everything.
     """
-    checks: dict[str, Check] = {check.name: _sql_check(check, users) for check in SQL_CHECKS}
+    checks: dict[str, Check] = {check.name: _sql_check(check, users, moved) for check in SQL_CHECKS}
     checks["reference"] = partial(_check_reference, users=users)
     return checks
 
 
-def _sql_check(check: SqlCheck, users: list[UUID] | None) -> Check:
+def _sql_check(check: SqlCheck, users: list[UUID] | None, moved: bool) -> Check:
+    next_step = check.next_step if moved else check.while_moving or check.next_step
+
     def run(connection: psycopg.Connection[TupleRow]) -> CheckResult:
         if why := _beside_the_point(connection, check):
             return CheckResult(check.name, f"{check.title}: {why}", Verdict.OK)
@@ -39,7 +44,7 @@ def _sql_check(check: SqlCheck, users: list[UUID] | None) -> Check:
                 "select f.user_id::text, f.row_id::text, f.finding, count(*) over () "
                 "from ({}) as f limit {}"
             ).format(_body(check.statement), REMEMBERED),
-            {"users": users} if check.sampled else None,
+            {"users": users, "moved": moved},
         ).fetchall()
         count = rows[0][3] if rows else 0
         return CheckResult(
@@ -48,7 +53,7 @@ def _sql_check(check: SqlCheck, users: list[UUID] | None) -> Check:
             verdict=check.found if count else Verdict.OK,
             count=count,
             findings=tuple(Finding(*row[:3]) for row in rows),
-            next_step=check.next_step if count else "",
+            next_step=next_step if count else "",
             figures=_sampled(users) if check.sampled else {},
         )
 

@@ -14,9 +14,10 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from toolkit.connection import connect, describe, redact
-from toolkit.errors import FindingsError, OperationalError
+from toolkit.errors import ENVIRONMENT, FindingsError, OperationalError
 from toolkit.resources import statement
 from toolkit.rollout.phases import phases, verify
+from toolkit.rollout.standing import Data, data, require_rollout
 from toolkit.validation.as_user import (
     check_plan,
     check_positions_call,
@@ -31,6 +32,7 @@ from toolkit.validation.rows import row_checks
 KEPT_FINDINGS = 5
 # What a broken or half-granted object answers: a finding. Other errors stop the validation.
 _BROKEN = ("42", "3F", "55000")
+_DOCTOR = f"see what is gone and how to mend it: meterledger doctor {ENVIRONMENT}"
 _REFRESH_LOCK = b"select pg_advisory_lock(hashtextextended('meterledger.refresh_readings_mv', 0))"
 
 OnCheck = Callable[[CheckResult], None]
@@ -65,7 +67,7 @@ def validate(
         further: checks of the caller's, after the snapshot, in autocommit mode.
 
     Raises:
-        OperationalError: no connection, or the database has not had the phases.
+        OperationalError: no connection, or the database is not rolled out.
     """
     try:
         return _validate(database_url, keep, on_check, sample, further or {})
@@ -124,7 +126,7 @@ def _again(
         for _ in _timed(connection, {"mv_refresh": _check_mv}):
             pass
         connection.execute("set transaction read only")
-        checks = row_checks(users) | {"phases": _check_phases}
+        checks = row_checks(users, _moved(connection)) | {"phases": _check_phases}
         second = {
             result.name: result
             for result in _timed(connection, {one.name: checks[one.name] for one in first})
@@ -152,7 +154,7 @@ def counts(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
 
 
 def _in_one_snapshot(connection: psycopg.Connection[TupleRow], users: list[UUID] | None) -> Checks:
-    checks = row_checks(users)
+    checks = row_checks(users, _moved(connection))
     as_user = {
         "view_query": check_view_query,
         "positions_call": check_positions_call,
@@ -166,6 +168,10 @@ def _in_one_snapshot(connection: psycopg.Connection[TupleRow], users: list[UUID]
     if user is not None:
         checks |= {name: partial(check, user=user) for name, check in as_user.items()}
     return checks
+
+
+def _moved(connection: psycopg.Connection[TupleRow]) -> bool:
+    return data(connection) is Data.MOVED
 
 
 def _timed(
@@ -191,7 +197,7 @@ def _could_not_run(name: str, error: psycopg.Error) -> CheckResult:
         verdict=Verdict.FAIL,
         count=1,
         findings=(Finding(None, None, str(error.diag.message_primary or error)),),
-        next_step="see what the phases check says; push the phases again where something is gone",
+        next_step=_DOCTOR,
     )
 
 
@@ -229,12 +235,8 @@ def _require_phases(connection: psycopg.Connection[TupleRow]) -> None:
             "this role does not own the tables, and may not see every row",
             next_step="validate as their owner, on Supabase the role postgres",
         )
-    phase = connection.execute("select to_regprocedure('ledger.migration_differences()')")
-    if events is None or phase.fetchone() == (None,):
-        raise OperationalError(
-            "this database has not had the phases",
-            next_step="push them first (supabase db push), or try it all: meterledger demo --keep",
-        )
+    # What is gone turns its checks red.
+    require_rollout(connection, whole=False)
 
 
 def _check_phases(connection: psycopg.Connection[TupleRow]) -> CheckResult:
@@ -250,7 +252,7 @@ def _check_phases(connection: psycopg.Connection[TupleRow]) -> CheckResult:
         verdict=Verdict.FAIL if findings else Verdict.OK,
         count=len(findings),
         findings=tuple(findings),
-        next_step="mend what the finding names, or push the phases again" if findings else "",
+        next_step=f"mend what the finding names; {_DOCTOR}" if findings else "",
         figures={"phases": len(phases())},
     )
 

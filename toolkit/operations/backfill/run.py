@@ -16,6 +16,7 @@ from toolkit.operations.backfill.options import BackfillOptions, BackfillPlan, B
 from toolkit.operations.backfill.waiter import Waiter
 from toolkit.operations.backfill.watch import Watch
 from toolkit.resources import statement
+from toolkit.rollout.standing import require_rollout
 from toolkit.trial import Observer
 
 APPLICATION = "meterledger backfill"
@@ -113,17 +114,13 @@ def _plan(connection: psycopg.Connection[TupleRow], database: str) -> BackfillPl
 def _require(connection: psycopg.Connection[TupleRow]) -> None:
     """The functions are there, this role owns them, and the legacy table is still a table."""
     row = connection.execute(statement("backfill_ground")).fetchone()
-    is_owner, has_phase, is_table = row if row is not None else (None, False, False)
+    is_owner, is_table = row if row is not None else (None, False)
     if is_owner is False:
         raise OperationalError(
             "this role does not own the tables of the ledger",
             next_step="backfill as their owner, on Supabase the role postgres",
         )
-    if not has_phase:
-        raise OperationalError(
-            "this database has not had the phase install_data_migration",
-            next_step="roll out first: meterledger deploy ENV --defer-backfill",
-        )
+    require_rollout(connection, through="install_data_migration")
     if not is_table:
         raise OperationalError(
             "electricity_readings is no table any more: the app has been cut over",

@@ -7,16 +7,11 @@ from collections.abc import Iterator
 import psycopg
 from psycopg.rows import TupleRow
 
-from toolkit.operations.doctor.model import ENVIRONMENT, Question, Trouble
+from toolkit.operations.doctor.history import is_deploying, state_of
+from toolkit.operations.doctor.model import Question, Trouble
 from toolkit.rollout.checksums import begun, checksum, recorded, short
 from toolkit.rollout.phases import phases
-
-_LOCK_IS_HELD = (
-    "select exists (select from pg_locks as l where l.locktype = 'advisory' and l.granted "
-    "and l.objsubid = 1 and (l.classid::bigint << 32) | l.objid::bigint "
-    "= hashtextextended('meterledger.deploy', 0) and l.database = "
-    "(select d.oid from pg_database as d where d.datname = current_database()))"
-)
+from toolkit.rollout.standing import DEPLOY
 
 
 def look_at_files(connection: psycopg.Connection[TupleRow], _: Question) -> Iterator[Trouble]:
@@ -37,14 +32,17 @@ def look_at_files(connection: psycopg.Connection[TupleRow], _: Question) -> Iter
 
 
 def look_at_deployments(connection: psycopg.Connection[TupleRow], _: Question) -> Iterator[Trouble]:
-    """Pushes that were begun and not completed, while no deploy holds its lock."""
-    if connection.execute(_LOCK_IS_HELD).fetchone() == (True,):
+    """Pushes that were begun and not completed nor rolled back, while no deploy holds its lock."""
+    if is_deploying(connection):
         return
+    state = state_of(connection)
     for row in begun(connection):
+        if state.rolled_back_at is not None and row.begun_at < state.rolled_back_at:
+            continue
         yield Trouble(
             "deployments",
             f"the deploy of {row.version} that {row.deployed_by} began at "
             f"{row.begun_at.isoformat(timespec='seconds')} never ended",
-            f"meterledger deploy {ENVIRONMENT} --defer-backfill",
+            DEPLOY,
             safe=False,
         )

@@ -10,15 +10,28 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from toolkit.errors import FindingsError
-from toolkit.operations.doctor.model import ENVIRONMENT, Question, Trouble
+from toolkit.operations.doctor.model import Extent, Question, State, Trouble
 from toolkit.operations.drift.scope import Made, made_by
 from toolkit.resources import statement
 from toolkit.rollout.phases import Phase, phases, verify
+from toolkit.rollout.standing import (
+    BACKFILL,
+    DATA_PHASE,
+    DEPLOY,
+    Data,
+    data,
+    history,
+    rolled_back_at,
+)
 
 _NAME = "history"
 _SHOWN = 6
-# The data waits for the backfill: moved in one transaction, it would keep writers waiting.
-_DEPLOY = f"meterledger deploy {ENVIRONMENT} --defer-backfill"
+_LOCK_IS_HELD = (
+    "select exists (select from pg_locks as l where l.locktype = 'advisory' and l.granted "
+    "and l.objsubid = 1 and (l.classid::bigint << 32) | l.objid::bigint "
+    "= hashtextextended('meterledger.deploy', 0) and l.database = "
+    "(select d.oid from pg_database as d where d.datname = current_database()))"
+)
 # Made only where the app had no such table, or no such key.
 _WITH = {
     "public.create_user_profile": "public.user_profiles",
@@ -30,12 +43,58 @@ _WHERE_MISSING = "token_events_user_profile_fkey"
 _ELSEWHERE = "public.electricity_readings_mv_key"
 
 
+def is_deploying(connection: psycopg.Connection[TupleRow]) -> bool:
+    """Whether a deploy or a rollback holds its lock."""
+    return connection.execute(_LOCK_IS_HELD).fetchone() == (True,)
+
+
+def state_of(connection: psycopg.Connection[TupleRow]) -> State:
+    """Where the rollout stands: the history, the objects, and what was rolled back on purpose.
+
+    What is missing was rolled back on purpose where nothing was deployed after a rollback.
+    """
+    applied = history(connection)
+    moved, deploying = data(connection), is_deploying(connection)
+    there = _there(connection, _made(found_tables(connection)))
+    nothing = not _has_ledger(connection)
+    if applied is None and not nothing:
+        return State(Extent.UNKNOWN, data=moved, deploying=deploying)
+    missing = [
+        phase
+        for phase in phases()
+        if phase.version not in (applied or ()) and not _holds(phase, there, moved)
+    ]
+    names = tuple(phase.name for phase in missing)
+    if nothing and not any(phase.version in (applied or ()) for phase in phases()):
+        return State(Extent.NOTHING, names, deploying=deploying, next_step=DEPLOY)
+    if not missing:
+        step = "" if moved is Data.MOVED else BACKFILL
+        return State(Extent.COMPLETE, data=moved, deploying=deploying, next_step=step)
+    when = rolled_back_at(connection)
+    extent = Extent.PARTLY if when is None else Extent.ROLLED_BACK
+    step = BACKFILL if [phase.version for phase in missing] == [DATA_PHASE] else DEPLOY
+    return State(extent, names, moved, when, deploying, step)
+
+
+def _has_ledger(connection: psycopg.Connection[TupleRow]) -> bool:
+    row = connection.execute("select to_regclass('ledger.settings') is not null").fetchone()
+    return row == (True,)
+
+
+def _holds(phase: Phase, there: dict[str, tuple[int, list[str]]], moved: Data) -> bool:
+    """Whether a phase did its work, whatever the history says."""
+    if phase.version == DATA_PHASE:
+        return moved is not Data.WAITS
+    count, lacking = there.get(phase.version, (0, []))
+    return bool(count) and not lacking
+
+
 def look_at_history(connection: psycopg.Connection[TupleRow], _: Question) -> Iterator[Trouble]:
-    """Every phase on which the history and the catalog do not agree.
+    """Every phase on which the history and the catalog do not agree, and an end that is missing.
 
     A phase is told by the objects that its file makes and no earlier one does.
     """
-    applied = _applied(connection)
+    applied = history(connection)
     if applied is None:
         yield Trouble(
             _NAME,
@@ -44,9 +103,9 @@ def look_at_history(connection: psycopg.Connection[TupleRow], _: Question) -> It
             safe=False,
         )
         return
-    made = _made(found_tables(connection))
-    there = _there(connection, made)
-    newest = max((phase.version for phase in phases() if phase.version in applied), default="")
+    state = state_of(connection)
+    there = _there(connection, _made(found_tables(connection)))
+    halves = False
     for phase in phases():
         count, missing = there.get(phase.version, (0, []))
         if phase.version in applied:
@@ -55,18 +114,22 @@ def look_at_history(connection: psycopg.Connection[TupleRow], _: Question) -> It
         elif count and not missing:
             yield _objects_without_row(connection, phase)
         elif count:
+            halves = True
             yield _half(phase, missing)
-        elif phase.version < newest:
-            yield Trouble(
-                _NAME,
-                f"{phase.migration.name} was never applied, and later phases were",
-                _DEPLOY,
-                safe=False,
-            )
+    if state.extent is Extent.PARTLY and not halves and not state.deploying:
+        yield Trouble(
+            _NAME,
+            f"the rollout is not complete: never applied: {_few(list(state.missing))}",
+            DEPLOY,
+            safe=False,
+        )
 
 
 def _row_without_objects(
-    connection: psycopg.Connection[TupleRow], phase: Phase, applied: set[str], missing: list[str]
+    connection: psycopg.Connection[TupleRow],
+    phase: Phase,
+    applied: frozenset[str],
+    missing: list[str],
 ) -> Trouble:
     """Forget it and what came after it, which may have replaced some of it; then deploy again."""
     again = [p.version for p in phases() if p.version >= phase.version and p.version in applied]
@@ -76,7 +139,7 @@ def _row_without_objects(
     return Trouble(
         _NAME,
         f"the history says that {phase.migration.name} was applied, and it lacks {_few(missing)}",
-        f"run: {forget.as_string(connection)}; then: {_DEPLOY}",
+        f"run: {forget.as_string(connection)}; then: {DEPLOY}",
         safe=False,
     )
 
@@ -87,7 +150,7 @@ def _objects_without_row(connection: psycopg.Connection[TupleRow], phase: Phase)
     try:
         verify(connection, (phase,))
     except FindingsError as error:
-        return Trouble(_NAME, f"{text}; {error.message}", _DEPLOY, safe=False)
+        return Trouble(_NAME, f"{text}; {error.message}", DEPLOY, safe=False)
     note = sql.SQL(
         "insert into supabase_migrations.schema_migrations (version, name) values ({}, {});"
     ).format(phase.version, phase.name)
@@ -98,25 +161,16 @@ def _half(phase: Phase, missing: list[str]) -> Trouble:
     return Trouble(
         _NAME,
         f"{phase.migration.name} is half applied: it lacks {_few(missing)}",
-        _DEPLOY,
+        DEPLOY,
         safe=False,
     )
 
 
-def _applied(connection: psycopg.Connection[TupleRow]) -> set[str] | None:
-    there = connection.execute(
-        "select to_regclass('supabase_migrations.schema_migrations') is not null"
-    ).fetchone()
-    if there != (True,):
-        return None
-    rows = connection.execute(
-        "select h.version from supabase_migrations.schema_migrations as h"
-    ).fetchall()
-    return {str(version) for (version,) in rows}
-
-
 def found_tables(connection: psycopg.Connection[TupleRow]) -> frozenset[str]:
     """The public tables that the app had before the rollout."""
+    there = connection.execute("select to_regclass('ledger.found_objects') is not null").fetchone()
+    if there != (True,):
+        return frozenset()
     rows = connection.execute(
         "select f.object_name from ledger.found_objects as f where f.origin = 'found'"
     ).fetchall()

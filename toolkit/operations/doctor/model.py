@@ -4,13 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 import psycopg
 from psycopg.rows import TupleRow
 
-# Stands in a repair that is a command for the environment's name.
-ENVIRONMENT = "ENV"
+from toolkit.rollout.standing import Data
+
+_NAMED = 4
+
+
+class Extent(StrEnum):
+    """How much of the rollout a database has."""
+
+    NOTHING = "not rolled out"
+    PARTLY = "partly rolled out"
+    ROLLED_BACK = "rolled back on purpose"
+    COMPLETE = "rolled out"
+    UNKNOWN = "rolled out as far as nobody can say: the CLI's history is gone"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the rollout stands.
+
+    Attributes:
+        extent: see Extent.
+        missing: names of the phases that are not applied, in their order.
+        data: whether the legacy rows were moved.
+        rolled_back_at: when the first of the missing ones was taken back.
+        deploying: a deploy or a rollback is at work.
+        next_step: the command that goes on; empty where there is none.
+    """
+
+    extent: Extent
+    missing: tuple[str, ...] = ()
+    data: Data = Data.WAITS
+    rolled_back_at: datetime | None = None
+    deploying: bool = False
+    next_step: str = ""
+
+    @property
+    def text(self) -> str:
+        """The state in a few words."""
+        told = [self.extent.value]
+        if self.rolled_back_at is not None:
+            told[0] += f" at {self.rolled_back_at.isoformat(timespec='seconds')}"
+        if self.missing and self.extent is not Extent.NOTHING:
+            more = len(self.missing) - _NAMED
+            told.append(
+                f"without {', '.join(self.missing[:_NAMED])}"
+                + (f" and {more} more phases" if more > 0 else "")
+            )
+        if self.extent is Extent.COMPLETE and self.data is not Data.MOVED:
+            told.append(self.data.value)
+        if self.deploying:
+            told.append("a deploy or a rollback is at work")
+        return "; ".join(told)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether later phases have still to make what a check may look for."""
+        return bool(self.missing)
 
 
 @dataclass(frozen=True)
@@ -75,13 +131,15 @@ class Diagnosis:
 
     Attributes:
         database: user@host:port/name, without secrets.
+        state: where the rollout stands; what later phases make is not looked for before them.
         troubles: in the order in which they are best mended.
         unseen: (check, reason) where a check could not look.
-        checks: names of the checks that were made.
+        checks: names of the checks that were made; those for what later phases make wait for them.
         seconds: how long it took.
     """
 
     database: str
+    state: State
     troubles: tuple[Trouble, ...]
     unseen: tuple[tuple[str, str], ...]
     checks: tuple[str, ...]

@@ -9,11 +9,12 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from toolkit.connection import redact
-from toolkit.errors import OperationalError
 from toolkit.operations.doctor.checks import CHECKS
+from toolkit.operations.doctor.history import state_of
 from toolkit.operations.doctor.model import (
     Check,
     Diagnosis,
+    Extent,
     Outcome,
     Question,
     Treatment,
@@ -22,6 +23,7 @@ from toolkit.operations.doctor.model import (
 
 # What a broken or half-granted object answers: the check could not look.
 _BROKEN = ("42", "3F", "55")
+_NOT_THERE = ("42P01", "42883", "42703", "3F000", "42704")
 # A repair may make the next one safe: grants wait for row level security.
 _ROUNDS = 4
 _LOCK_TIMEOUT = "5s"
@@ -42,14 +44,16 @@ def diagnose(
         question: what some checks need to know.
         on_check: called with each check and how much it found.
 
-    Raises:
-        OperationalError: the database has not had the phases.
+    Returns:
+        What was found. Where nothing was rolled out there is nothing to look at.
     """
     started = time.monotonic()
-    _require_rollout(connection)
+    state = state_of(connection)
+    checks = () if state.extent is Extent.NOTHING else CHECKS
     troubles: list[Trouble] = []
     unseen: list[tuple[str, str]] = []
-    for check in CHECKS:
+    looked: list[str] = []
+    for check in checks:
         found: list[Trouble] = []
         try:
             with connection.transaction(force_rollback=True):
@@ -59,16 +63,21 @@ def diagnose(
         except psycopg.Error as error:
             if not (error.sqlstate or "").startswith(_BROKEN):
                 raise
+            # What a later phase makes is not there yet; what is gone, the history check tells.
+            if state.awaits and error.sqlstate in _NOT_THERE:
+                continue
             unseen.append((check.name, redact(str(error.diag.message_primary or error))))
+        looked.append(check.name)
         troubles += found
         if on_check is not None:
             on_check(check, len(found))
     info = connection.info
     return Diagnosis(
         database=f"{info.user}@{info.host}:{info.port}/{info.dbname}",
+        state=state,
         troubles=tuple(troubles),
         unseen=tuple(unseen),
-        checks=tuple(check.name for check in CHECKS),
+        checks=tuple(looked),
         seconds=time.monotonic() - started,
     )
 
@@ -124,12 +133,3 @@ def _apply(connection: psycopg.Connection[TupleRow], trouble: Trouble) -> str:
             raise
         return redact(str(error.diag.message_primary or error))
     return ""
-
-
-def _require_rollout(connection: psycopg.Connection[TupleRow]) -> None:
-    if connection.execute("select to_regclass('ledger.found_objects')").fetchone() == (None,):
-        raise OperationalError(
-            "this database has not had the phases",
-            next_step="roll out first: meterledger deploy ENV; or try it all: meterledger demo "
-            "--keep",
-        )

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
-from toolkit.errors import OperationalError
+from toolkit.errors import ENVIRONMENT, OperationalError
 from toolkit.operations.drift.found import (
     REPLACED,
     cascade_of_found,
@@ -228,6 +228,5 @@ def _major(connection: psycopg.Connection[TupleRow]) -> int:
 def _no_rollout() -> OperationalError:
     return OperationalError(
         "this database has not had the phases, or its history does not name them",
-        next_step="push them first (supabase db push); meterledger doctor says where a history "
-        "is incomplete",
+        next_step=f"see which, and how to go on: meterledger doctor {ENVIRONMENT}",
     )

@@ -36,7 +36,7 @@ class Receipt:
         database: user@host:port/name, without secrets.
         phases: version → SHA-256 of its file, in hex.
         fingerprint: SHA-256 over the catalog, in hex; empty where it was not taken.
-        validation: valid, differences, checks (name → verdict).
+        validation: valid, differences, pending, checks (name → verdict).
         isolation: isolated, probes, denials, vacuous, findings.
         versions: meterledger, server.
         git_commit: of the checkout that did it; empty where there is none.
@@ -147,7 +147,9 @@ def require(
 
 def _red(receipt: Receipt) -> str:
     parts = []
-    if not receipt.validation.get("valid"):
+    if waiting := receipt.validation.get("pending"):
+        parts.append(f"the backfill is pending: {waiting} rows wait")
+    elif not receipt.validation.get("valid"):
         parts.append(f"{receipt.validation.get('differences', '?')} differences in validation")
     if not receipt.isolation.get("isolated"):
         parts.append(f"{receipt.isolation.get('findings', '?')} findings in isolation")

@@ -21,6 +21,7 @@ from toolkit.operations.status.model import State
 from toolkit.rollout.checksums import checksum
 from toolkit.rollout.checksums import recorded as recorded_checksums
 from toolkit.rollout.phases import phases
+from toolkit.rollout.standing import require_rollout
 
 # Both proofs are of the moment: a receipt never rests on those of an earlier run.
 PROOFS = ("validate", "isolation")
@@ -46,6 +47,11 @@ class RolloutReport:
     signature: str = ""
     file: Path | None = None
     red: tuple[str, ...] = ()
+
+    @property
+    def pending(self) -> bool:
+        """Whether it stopped only because an earlier step has not done its work yet."""
+        return bool(self.results) and self.results[-1].pending
 
     @property
     def green(self) -> bool:
@@ -109,6 +115,7 @@ def run_rollout(
     Raises:
         UsageError: no key, no such step, or the database is another environment.
         FindingsError: the files at hand are not those that were applied.
+        NotRolledOutError: nothing is there to prove.
     """
     signing = receipts.check_key(key)
     done: list[StepResult] = []
@@ -125,7 +132,7 @@ def run_rollout(
                 job.observer.note(line)
             raise
         done.append(result)
-        job.observer.note(f"{'green' if result.green else 'RED'} {result.summary}")
+        job.observer.note(f"{result.colour} {result.summary}")
         if not result.green:
             if name in PROOFS:
                 # On record too, so that an older green receipt no longer vouches.
@@ -158,6 +165,8 @@ def steps_from(start: str) -> tuple[str, ...]:
 def _require_same_files(job: Job) -> None:
     """What is proven here must be what was applied here."""
     with connect(job.url, autocommit=True) as connection:
+        # What is gone is for the proof to find, and for a receipt to say.
+        require_rollout(connection, whole=False)
         applied = recorded_checksums(connection)
     other = sorted(v for v, known in local_checksums().items() if applied.get(v) != known)
     if other:
@@ -179,6 +188,7 @@ def _run(name: str, job: Job) -> StepResult:
     try:
         result = STEPS[name](job)
     except MeterledgerError as error:
+        error.name(job.environment.name)
         lines = (f"{error.message} (next: {error.next_step})", *error.details)
         result = StepResult(name, False, error.message, lines)
     return replace(result, seconds=time.monotonic() - started)
@@ -187,7 +197,7 @@ def _run(name: str, job: Job) -> StepResult:
 def _advice(name: str, environment: str, command: str) -> tuple[str, ...]:
     again = name if name not in PROOFS else PROOFS[0]
     if command.split()[1] == "receipt":  # which changes nothing
-        return (f"to prove again, once it is mended: {command}",)
+        return (f"to prove again afterwards: {command}",)
     lines = [f"to continue, once it is mended: {command} --from {again}"]
     reached = list(STEPS).index(name)
     undo = next(

@@ -10,6 +10,7 @@ from typing import Any
 
 from toolkit.connection import connect, describe
 from toolkit.environments import record
+from toolkit.errors import named
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.run import prove_isolation
 from toolkit.operations.backfill.options import BackfillOptions
@@ -20,7 +21,7 @@ from toolkit.operations.deploy.options import DeployOptions
 from toolkit.operations.deploy.run import run_deploy
 from toolkit.operations.drift.check import drift_check
 from toolkit.operations.preflight.options import options as preflight_options
-from toolkit.operations.preflight.report import Verdict
+from toolkit.operations.preflight.report import CheckItem, Verdict
 from toolkit.operations.preflight.run import preflight as run_preflight
 from toolkit.settings import LOCAL, Environment
 from toolkit.trial import Observer
@@ -39,6 +40,7 @@ class StepResult:
         summary: one line for people.
         findings: what is wrong, a line each.
         notes: what a person should look at, a line each.
+        pending: it is not green only because an earlier step has not done its work yet.
         facts: for the receipt and for --json.
         seconds: how long it took; set by the run.
     """
@@ -50,6 +52,12 @@ class StepResult:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    pending: bool = False
+
+    @property
+    def colour(self) -> str:
+        """How it ended in a word."""
+        return "green" if self.green else "pending" if self.pending else "RED"
 
 
 @dataclass(frozen=True)
@@ -103,9 +111,13 @@ def preflight(job: Job) -> StepResult:
         "preflight",
         not red,
         f"{len(report.items)} items: {len(red)} failed, {len(warned)} to look at",
-        tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in red),
-        tuple(f"{item.title}: {item.detail} (next: {item.next_step})" for item in warned),
+        tuple(_item(item, job.environment.name) for item in red),
+        tuple(_item(item, job.environment.name) for item in warned),
     )
+
+
+def _item(item: CheckItem, environment: str) -> str:
+    return f"{item.title}: {item.detail} (next: {named(item.next_step, environment)})"
 
 
 def backup(job: Job) -> StepResult:
@@ -164,15 +176,21 @@ def backfill(job: Job) -> StepResult:
 def validation(job: Job) -> StepResult:
     """Every check of a validation, and the catalog against what the migrations give."""
     report = validate(job.url, further={"drift": drift_check(on_step=job.observer.note)})
-    red = [check for check in report.checks if check.verdict.value == "fail"]
+    name = job.environment.name
+    waiting = "".join(f", {check.count:,} {check.title}" for check in report.pending)
     return StepResult(
         "validate",
         report.valid,
-        f"{len(report.checks)} checks, {report.differences} differences",
-        tuple(f"{check.title}: {check.count} (next: {check.next_step})" for check in red),
+        f"{len(report.checks)} checks, {report.differences} differences{waiting}",
+        tuple(
+            f"{check.title}: {check.count} (next: {named(check.next_step, name)})"
+            for check in (*report.failed, *report.pending)
+        ),
+        pending=bool(report.pending) and not report.failed,
         facts={
             "valid": report.valid,
             "differences": report.differences,
+            "pending": sum(check.count for check in report.pending),
             "checks": {check.name: check.verdict.value for check in report.checks},
             "fingerprint": next(
                 (c.figures.get("sha256", "") for c in report.checks if c.name == "drift"), ""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from toolkit.errors import OperationalError
 from toolkit.operations.review import matches
 from toolkit.resources import statement
 
@@ -49,19 +48,6 @@ def open_rejects(connection: Connection) -> int:
     """Rejects that were not waived."""
     row = connection.execute(statement("review_open_rejects")).fetchone()
     return int(row[0]) if row is not None else 0
-
-
-def require_rooms(connection: Connection) -> None:
-    """Stop where the database has no place for decisions.
-
-    Raises:
-        OperationalError: it has not had the phases.
-    """
-    if not all(_rooms(connection)):
-        raise OperationalError(
-            "this database has not had the phases that keep rejects and decisions",
-            next_step="roll out first (meterledger deploy), or try it: meterledger demo --keep",
-        )
 
 
 def _rooms(connection: Connection) -> tuple[bool, bool, bool]:

@@ -78,6 +78,7 @@ class Applier:
             # Such a statement shares no transaction; it loses nothing, and may be repeated.
             lock.require_held(self._connection, lock.DEPLOY)
             roll_back(self._connection, step.phase)
+            self._note_in_deployments(step)
             return
         try:
             with self._connection.transaction():

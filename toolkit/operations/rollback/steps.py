@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from toolkit.errors import UsageError
+from toolkit.rollout import standing
 from toolkit.rollout.phases import Phase
 
 DATA = "data"
 NOTHING = "nothing"
-DATA_PHASE = "20261101000401"
+DATA_PHASE = standing.DATA_PHASE
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# The one way of escaping for pages of this project.
-from toolkit.isolation.html import _Html as Html
-from toolkit.isolation.html import _tag as tag
+from toolkit.page.markup import Html, tag
 
 WIDTH, HEIGHT = 720, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 14, 26

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 
-# The one way of escaping for pages of this project, and the style that goes with it.
-from toolkit.isolation.html import _PAGE as PAGE
-from toolkit.isolation.html import _facts_of as facts_of
-from toolkit.isolation.html import _Html as Html
-from toolkit.isolation.html import _many as many
-from toolkit.isolation.html import _row as row
-from toolkit.isolation.html import _section as section
-from toolkit.isolation.html import _table as table
-from toolkit.isolation.html import _tag as tag
-from toolkit.isolation.html import _text as text
 from toolkit.operations.status import charts
 from toolkit.operations.status.charts import Point
 from toolkit.operations.status.model import State, Status
 from toolkit.operations.status.state import detail_of, quantile, state_of
+from toolkit.page.markup import Html, facts_of, many, page, row, section, table, tag
 
 _CHARTED = 120  # refreshes and audits; more would be thinner than a pixel
 
@@ -32,17 +21,13 @@ def render_html(status: Status) -> str:
     Args:
         status: its texts may hold anything; they are escaped, and secrets are hidden.
     """
-    style = resources.files("toolkit.isolation").joinpath("report.css").read_text(
-        "utf-8"
-    ) + resources.files("toolkit.operations.status").joinpath("charts.css").read_text("utf-8")
     body = (_head(status), _charts(status), _numbers(status), _decisions(status), _record(status))
-    # The page allows this one style sheet and nothing else, should an escape ever be forgotten.
-    digest = hashlib.sha256(style.encode()).digest()
-    return PAGE.substitute(
-        hash=base64.b64encode(digest).decode("ascii"),
-        title=text(f"Status of {status.environment}: {state_of(status)}"),
-        style=style,
-        body="\n".join(body),
+    return page(
+        f"Status of {status.environment}: {state_of(status)}",
+        body,
+        style=resources.files("toolkit.operations.status")
+        .joinpath("charts.css")
+        .read_text("utf-8"),
     )
 
 
@@ -183,13 +168,17 @@ def _decisions(status: Status) -> Html:
         ("Rejects waived", _known(status.rejects_waived)),
         ("Near matches left", _known(status.near_matches)),
         ("Legacy rows pending", _known(status.pending)),
+        ("Data", status.data.value),
     )
     return section("To decide", facts_of(told, "where"))
 
 
 def _record(status: Status) -> Html:
     deployments = (
-        row(d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at))
+        row(
+            *(d.version, d.name, d.checksum[:12], d.deployed_by, _moment(d.deployed_at)),
+            "" if d.rolled_back_at is None else _moment(d.rolled_back_at),
+        )
         for d in status.deployments
     )
     runs = (
@@ -209,17 +198,18 @@ def _record(status: Status) -> Html:
         row(
             _moment(r.made_at),
             r.environment,
-            "green" if r.green else "red",
+            r.says,
             r.git_commit[:12],
             r.made_by,
-            class_="" if r.green else "bad",
+            class_="bad" if r.says == "red" else "",
         )
         for r in status.receipts
     )
+    deployed = ("version", "name", "checksum", "by", "at", "rolled back")
     moved = ("run", "kind", "started", "finished", "by", "migrated", "merged", "rejected")
     return section(
         "Record",
-        _table("Deployments", ("version", "name", "checksum", "by", "at"), deployments),
+        _table("Deployments", deployed, deployments),
         _table("Runs of the data migration", moved, runs),
         _table("Receipts", ("made at", "environment", "says", "commit", "by"), receipts),
         _locks(status),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from toolkit.rollout.standing import Data, data_of
+
 
 class State(StrEnum):
     """How far the rollout is, in its order."""
@@ -72,13 +74,14 @@ class Relation:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A phase file that was applied."""
+    """A phase file that was applied; and when it was taken back, if it was."""
 
     version: str
     name: str
     checksum: str
     deployed_by: str
     deployed_at: datetime
+    rolled_back_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,19 @@ class ReceiptNote:
     isolated: bool
     differences: int | None
     git_commit: str
+    pending: bool = False
 
     @property
     def green(self) -> bool:
         """Whether everything that was proven held."""
         return self.valid and self.isolated
+
+    @property
+    def says(self) -> str:
+        """Green, red, or that the data had not been moved yet."""
+        if self.green:
+            return "green"
+        return "backfill pending" if self.pending and not self.differences else "red"
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,7 @@ class Status:
         pending: legacy rows that are neither migrated nor rejected.
         applied: phase files in the CLI's history; `missing`: those that are not.
         refreshes, deployments, runs, receipts: the newest ones, newest first.
+        rolled_back_at: when phases were taken back, if nothing was deployed since.
         near_matches: None where they were not counted, being many rows to join.
         notes: what could not be read, and why.
     """
@@ -199,6 +211,7 @@ class Status:
     legacy_rows: Count | None = None
     applied: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    rolled_back_at: datetime | None = None
     deployments: tuple[Deployment, ...] = ()
     runs: tuple[Run, ...] = ()
     receipts: tuple[ReceiptNote, ...] = ()
@@ -212,6 +225,11 @@ class Status:
     near_matches: int | None = None
     locks: tuple[Lock, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Data:
+        """Whether the legacy rows were moved, by the newest runs."""
+        return data_of((run.kind, run.finished_at) for run in self.runs)
 
     @property
     def refreshed(self) -> tuple[Refresh, ...]:

@@ -103,6 +103,9 @@ class _Reader:
             locks=self._rows(Lock, "locks"),
         )
         status = self._with_history(status)
+        if objects.deployments:
+            for row in self._rows_of("rolled back", "standing_rolled_back_at"):
+                status = replace(status, rolled_back_at=row[0])
         status = self._with_activity(status, zone)
         status = self._with_review(status)
         return replace(self._with_pending(status), notes=tuple(self._notes))
@@ -227,12 +230,10 @@ class _Reader:
         return (self._ask(name, ask) or ()) if there else ()
 
     def _plain(self, name: str) -> list[TupleRow]:
-        return (
-            self._ask(
-                name, lambda: self._connection.execute(statement(f"status_{name}")).fetchall()
-            )
-            or []
-        )
+        return self._rows_of(name, f"status_{name}")
+
+    def _rows_of(self, name: str, stem: str) -> list[TupleRow]:
+        return self._ask(name, lambda: self._connection.execute(statement(stem)).fetchall()) or []
 
     def _ask(self, name: str, question: Callable[[], Row]) -> Row | None:
         """The answer, or a note that there is none; a lost connection is no answer at all."""

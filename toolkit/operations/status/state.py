@@ -6,7 +6,11 @@ import math
 from collections.abc import Sequence
 from datetime import UTC
 
+from toolkit.errors import ENVIRONMENT
 from toolkit.operations.status.model import ReceiptNote, State, Status
+from toolkit.rollout.standing import BACKFILL, DEPLOY, Data
+
+_MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
 def state_of(status: Status) -> State:
@@ -52,17 +56,43 @@ def detail_of(status: Status) -> str:
     """The state in a few words."""
     state, receipt = state_of(status), next(iter(own_receipts(status)), None)
     applied = f"{len(status.applied)} of {len(status.applied) + len(status.missing)} phases applied"
+    if status.rolled_back_at is not None:
+        applied += f"; rolled back on purpose at {status.rolled_back_at.astimezone(UTC):{_MINUTE}}"
     pending = "" if status.pending is None else f"{status.pending} of {status.legacy_rows} pending"
     said = {
         State.NOTHING: "the rollout has not begun",
         State.EXPAND: applied,
-        State.SYNC: f"legacy writes become events; {pending}",
-        State.BACKFILL: pending,
+        State.SYNC: f"legacy writes become events; {status.data.value}; {pending}",
+        State.BACKFILL: f"{status.data.value}; {pending}",
         State.CUTOVER: f"the legacy name is a view; the table is {status.objects.archive}",
         State.CONTRACT: "the legacy table is gone",
     }
     if state is State.VALIDATED and receipt is not None:
-        return f"proven at {receipt.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC (receipt)"
+        return f"proven at {receipt.made_at.astimezone(UTC):{_MINUTE}} (receipt)"
     if state is State.BACKFILL and status.runs and status.runs[0].finished_at is not None:
         return f"{pending}; no green receipt since the last change: validate"
     return said[state]
+
+
+def next_step_of(status: Status) -> str:
+    """The command that goes on from there; empty where a person decides."""
+    state = state_of(status)
+    if state is State.BACKFILL and status.data is Data.MOVED:
+        return f"meterledger receipt {ENVIRONMENT}"
+    if state is State.EXPAND and not status.missing:  # a trigger is off
+        return f"meterledger doctor {ENVIRONMENT}"
+    return {
+        State.NOTHING: DEPLOY,
+        State.EXPAND: DEPLOY,
+        State.SYNC: BACKFILL,
+        State.BACKFILL: BACKFILL,
+    }.get(state, "")
+
+
+def left_of(status: Status) -> str:
+    """What a person has yet to decide; before the data was moved, that nobody can know it."""
+    known = (status.rejects_open, status.rejects_waived, status.near_matches)
+    if not any(known) and state_of(status) in (State.NOTHING, State.EXPAND, State.SYNC):
+        return f"rejects and near matches: {Data.WAITS.value}"
+    rejects, waived, near = ("not counted" if n is None else f"{n:,}" for n in known)
+    return f"rejects left: {rejects} (waived: {waived}); near matches left: {near}"

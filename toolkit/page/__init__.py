@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: markup that escapes, the frame around it, and its style."""
