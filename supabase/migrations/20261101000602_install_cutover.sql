@@ -732,6 +732,7 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_owners uuid[]; -- of the rows that are set aside: another user may have the same id
   v_set_aside uuid[];
   v_removed bigint;
   v_written uuid[];
@@ -749,7 +750,7 @@ begin
     )
     where m.user_id = any (p_users)
   )
-  select array_agg(i.reading_id) into v_set_aside
+  select array_agg(o.user_id), array_agg(i.reading_id) into v_owners, v_set_aside
   from obstacles as o
   cross join lateral unnest(o.reading_ids) as i (reading_id);
 
@@ -760,7 +761,11 @@ begin
     and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
     and not exists (
       select from public.electricity_readings as v
-      where v.user_id = a.user_id and v.id = a.id and v.id <> all (coalesce(v_set_aside, '{}'))
+      where v.user_id = a.user_id and v.id = a.id
+        and not exists (
+          select from unnest(v_owners, v_set_aside) as s (user_id, id)
+          where s.user_id = v.user_id and s.id = v.id
+        )
         and (v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes, v.meter_photo_url)
           is not distinct from
           (a.date, a.kwh_value, a.token_amount, a.token_cost, a.notes, a.meter_photo_url)
@@ -783,7 +788,11 @@ begin
       v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
       v.meter_photo_url, v.created_at
     from public.electricity_readings as v
-    where v.user_id = any (p_users) and v.id <> all (coalesce(v_set_aside, '{}'))
+    where v.user_id = any (p_users)
+      and not exists (
+        select from unnest(v_owners, v_set_aside) as s (user_id, id)
+        where s.user_id = v.user_id and s.id = v.id
+      )
       and not exists (
         select from ledger.electricity_readings_archive as a
         where a.user_id = v.user_id and a.id = v.id
