@@ -70,7 +70,9 @@ problem as (
     values
     (
       case when not (j.operation = any(j.operations || j.open_operations)
-        or (j.found and j.operation = 'all'))
+        or (j.found and j.operation = 'all')
+        -- A table that the app left behind: its policies let nobody in who is granted nothing.
+        or (j.found and j.operations = '{}' and j.open_operations = '{}'))
       then 'is for an operation that no user has' end
     ),
     (case when not j.polpermissive then 'is restrictive, which the declaration does not know' end),
