@@ -46,6 +46,8 @@ class Rule:
         insert_except: columns that no API role may insert.
         update_columns: the only columns that API roles may update; None: all.
         keys: why not every key carries the owner's column; empty where each does.
+        policies: of a table that nobody reaches, why it has policies all the same, of the app's
+            making; empty: it must not.
         conditions: what the policy for inserts demands beside whose row it is, as Postgres
             writes it.
         guards: trigger → the function that it must call, and when it fires.
@@ -71,6 +73,7 @@ class Rule:
     insert_except: tuple[str, ...] = ()
     update_columns: tuple[str, ...] | None = None
     keys: str = ""
+    policies: str = ""
     conditions: tuple[str, ...] = ()
     guards: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()

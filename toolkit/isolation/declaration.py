@@ -31,7 +31,7 @@ _OPERATIONS = {
     "schemas": ("usage", "create"),
 }
 _TEXTS = {
-    "tables": {"text", "owner", "touch", "keys", "optional"},
+    "tables": {"text", "owner", "touch", "keys", "policies", "optional"},
     "views": {"text", "owner", "touch", "optional", "owner_rights", "over"},
     "materialized_views": {"text", "owner", "optional"},
     "sequences": {"text", "optional"},
