@@ -167,6 +167,17 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         "try again in a few seconds",
     ),
     (
+        r"certificate verify failed|root certificate file|does not match host name",
+        "the certificate of {who} is not the one that is trusted",
+        "check the host, and let sslrootcert in the URL name the project's own certificate (on "
+        "Supabase: database settings, SSL); do not lower sslmode, somebody may be in between",
+    ),
+    (
+        r"server does not support SSL",
+        "{who} offers no TLS, and sslmode asks for it",
+        "check host and port; where the server is yours, turn TLS on there",
+    ),
+    (
         r"pg_hba\.conf|SSL|sslmode|certificate",
         "{who} refuses this way of connecting",
         "check sslmode in the URL (hosted databases want sslmode=require)",

@@ -69,10 +69,25 @@ create table if not exists ledger.set_aside (
   kind text not null,
   reason text not null,
   row_data jsonb not null,
-  set_aside_at timestamptz not null default now()
+  set_aside_at timestamptz not null default now(),
+  reading_id uuid,
+  event_id uuid,
+  migrated_event jsonb,
+  settled_at timestamptz
 );
+create index if not exists set_aside_unsettled
+on ledger.set_aside (user_id, reading_id)
+where settled_at is null and reading_id is not null;
 comment on table ledger.set_aside is
-  'Rows that a rollback had to take out of public tables, whole, with the reason';
+  'Rows that a rollback had to take out of the way, whole, with the reason';
+comment on column ledger.set_aside.reading_id is
+  'The legacy reading that it is about; a later data migration that migrates it applies it again';
+comment on column ledger.set_aside.event_id is
+  'The migrated event that stood for this reading, and gets this id again';
+comment on column ledger.set_aside.migrated_event is
+  'That event as it was, its day in the app''s zone, and the events that were merged into it';
+comment on column ledger.set_aside.settled_at is
+  'When it was applied again, or a person decided about it; null: it waits';
 
 do $$
 declare

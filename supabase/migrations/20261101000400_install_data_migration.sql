@@ -3,9 +3,10 @@
 --   that these triggers' lock is held for a moment only.
 -- Objects: ledger.migration_runs, ledger.migrated_readings, ledger.migration_rejects,
 --   ledger.merges, ledger.amended_events, ledger.mapped_readings, ledger.pending_readings,
---   ledger.near_matches, ledger.amend_namesakes(), ledger.migrate_readings(),
---   ledger.migrate_users(), ledger.migration_problems(), ledger.migration_differences(),
---   ledger.start_migration(), ledger.finish_migration(), ledger.migrate_data(),
+--   ledger.near_matches, ledger.unsettled, ledger.amend_namesakes(), ledger.apply_set_aside(),
+--   ledger.migrate_readings(), ledger.migrate_users(), ledger.migration_problems(),
+--   ledger.migration_differences(), ledger.start_migration(), ledger.finish_migration(),
+--   ledger.migrate_data(), ledger.start_undo(), ledger.undo_users(),
 --   ledger.undo_data_migration(), ledger.sync_inserts(), ledger.sync_deletes(),
 --   ledger.void_readings(), ledger.sync_updates(), ledger.void_survivors(),
 --   ledger.keep_time_zone(); their triggers
@@ -217,7 +218,36 @@ comment on view ledger.near_matches is
   'Events that may state a reading''s fact but not exactly: the same day within 10% or 1 kWh, or '
   'the same kWh on a neighbouring day; both stay, a person decides';
 
-revoke all on table ledger.mapped_readings, ledger.pending_readings, ledger.near_matches
+-- The time zone may have been corrected between the rollback and the next migration, so either the
+-- instant is the same or each day in the zone of its time.
+create or replace view ledger.unsettled with (security_invoker = true) as
+select
+  a.set_aside_id, a.user_id, a.reading_id, a.event_id, a.kind, a.reason, a.row_data,
+  a.migrated_event, a.set_aside_at,
+  m.reject_reason is null
+  and m.event_type = a.migrated_event ->> 'event_type'
+  and m.kwh_amount = (a.migrated_event ->> 'kwh_amount')::numeric
+  and coalesce(m.observed_kwh, -1) = coalesce((a.migrated_event ->> 'observed_kwh')::numeric, -1)
+  and (
+    m.event_date = (a.migrated_event ->> 'event_date')::timestamptz
+    or m.local_day = (a.migrated_event ->> 'local_day')::date
+  ) as same_fact,
+  not exists (
+    select from ledger.migrated_readings as l
+    where l.user_id = a.user_id and l.reading_id = a.reading_id and not l.superseded
+  )
+  and not exists (
+    select from ledger.migration_rejects as x where x.reading_id = a.reading_id
+  ) as is_pending
+from ledger.set_aside as a
+inner join ledger.mapped_readings as m on m.user_id = a.user_id and m.reading_id = a.reading_id
+where a.settled_at is null and a.reading_id is not null;
+comment on view ledger.unsettled is
+  'What a rollback set aside about readings and nothing has applied again: where the reading is '
+  'pending, its migration will (same_fact) or will not; where it is not, a person decides';
+
+revoke all on table
+ledger.mapped_readings, ledger.pending_readings, ledger.near_matches, ledger.unsettled
 from public, anon, authenticated, service_role;
 
 -- An event under a reading's id: the same fact is completed with the reading's fields; another fact
@@ -239,7 +269,8 @@ begin
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
-  where not e.is_voided and e.event_type <> 'VOID' and e.reading_id is null
+  -- A completed one may be void: of a reading whose void outlived a rollback.
+  where (l.completed or not e.is_voided) and e.event_type <> 'VOID' and e.reading_id is null
     and (l.completed or not exists (
       select from ledger.migrated_readings as o
       where o.user_id = e.user_id and o.reading_id = e.id and o.event_id = e.id
@@ -265,7 +296,7 @@ begin
   inner join ledger.migrated_readings as l
     on l.user_id = m.user_id and l.reading_id = m.reading_id and l.event_id = m.reading_id
       and l.completed and not l.superseded
-  where e.user_id = l.user_id and e.id = l.event_id and not e.is_voided;
+  where e.user_id = l.user_id and e.id = l.event_id;
 
   update public.token_events as e
   set reading_id = gen_random_uuid()
@@ -278,6 +309,162 @@ end;
 $$;
 comment on function ledger.amend_namesakes(uuid[], bigint) is
   'Completes or displaces events that stand under a reading''s own id, and notes how they were';
+
+-- What clients had said about migrated events before a rollback, said again: only where the reading
+-- states the same fact and its event has its old id. The rest stays in ledger.unsettled.
+create or replace function ledger.apply_set_aside(
+  p_run_id bigint, p_users uuid[], p_reading_ids uuid[]
+)
+returns bigint
+language plpgsql
+volatile
+security definer -- called by ledger.migrate_readings()
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_entries bigint[];
+  v_columns text;
+  v_settled bigint[];
+begin
+  select array_agg(u.set_aside_id) into v_entries
+  from ledger.unsettled as u
+  inner join ledger.migrated_readings as l
+    on l.user_id = u.user_id and l.reading_id = u.reading_id and l.event_id = u.event_id
+      and not l.superseded and l.completed = (u.kind = 'completed event')
+  where u.user_id = any (p_users) and u.reading_id = any (p_reading_ids) and u.same_fact;
+  if v_entries is null then
+    return 0;
+  end if;
+  insert into ledger.maintenance (purpose) values ('apply what was set aside')
+  on conflict do nothing;
+
+  -- VOID events whose id and key are free, the voided ones before their own voids.
+  with recursive
+  entry as materialized (
+    select distinct on (a.user_id, r.id)
+      a.set_aside_id, a.user_id, a.event_id, r.id, r.void_of_event
+    from ledger.set_aside as a
+    cross join lateral jsonb_populate_record(null::public.token_events, a.row_data) as r
+    where a.set_aside_id = any (v_entries) and a.kind = 'void event'
+      and not exists (
+        select from public.token_events as e
+        where e.user_id = a.user_id
+          and (e.id = r.id or e.idempotency_key = r.idempotency_key)
+      )
+    order by a.user_id, r.id, a.set_aside_id desc
+  ),
+  restorable as (
+    select e.set_aside_id, e.user_id, e.id
+    from entry as e
+    where e.void_of_event = e.event_id
+    union all
+    select e.set_aside_id, e.user_id, e.id
+    from restorable as r
+    inner join entry as e on e.user_id = r.user_id and e.void_of_event = r.id
+  )
+  select array_agg(r.set_aside_id) into v_settled from restorable as r;
+  if v_settled is not null then
+    -- With whatever columns the found table has; those that it computes, or got since, it fills.
+    select string_agg(quote_ident(c.attname), ', ' order by c.attnum) into v_columns
+    from pg_attribute as c
+    where c.attrelid = 'public.token_events'::regclass and c.attnum > 0 and not c.attisdropped
+      and c.attgenerated = ''
+      and not exists (
+        select from ledger.set_aside as a
+        where a.set_aside_id = any (v_settled) and not a.row_data ? c.attname::text
+      );
+    execute format(
+      'insert into public.token_events (%1$s) overriding system value select %1$s from ('
+      'select r.* from ledger.set_aside as a cross join lateral '
+      'jsonb_populate_record(null::public.token_events, a.row_data) as r '
+      'where a.set_aside_id = any ($1)) as r',
+      v_columns
+    ) using v_settled;
+  end if;
+
+  with again as (
+    update public.token_events as e
+    set is_voided = true, voided_at = r.voided_at, voided_by = r.voided_by,
+      voided_reason = r.voided_reason
+    from ledger.set_aside as a
+    cross join lateral jsonb_populate_record(null::public.token_events, a.row_data) as r
+    where a.set_aside_id = any (v_entries) and a.kind = 'voided event'
+      and e.user_id = a.user_id and e.id = a.event_id and not e.is_voided
+    returning a.set_aside_id
+  )
+  select v_settled || array_agg(g.set_aside_id) into v_settled from again as g;
+
+  -- What was merged into such a reading stayed void meanwhile, in the client's words.
+  update public.token_events as e
+  set voided_at = r.voided_at, voided_by = r.voided_by, voided_reason = r.voided_reason
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_recordset(
+    null::public.token_events, a.migrated_event -> 'merged'
+  ) as r
+  where a.set_aside_id = any (v_settled) and a.kind = 'voided event'
+    and e.user_id = a.user_id and e.id = r.id and e.is_voided;
+  insert into ledger.merges (user_id, event_id, reading_id, survivor_id, run_id)
+  select a.user_id, e.id, a.reading_id, a.event_id, p_run_id
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_recordset(
+    null::public.token_events, a.migrated_event -> 'merged'
+  ) as r
+  inner join public.token_events as e on e.user_id = a.user_id and e.id = r.id and e.is_voided
+  where a.set_aside_id = any (v_settled) and a.kind = 'voided event'
+  on conflict do nothing;
+
+  with linked as (
+    update public.token_events as e
+    set recalc_batch_id = (a.row_data ->> 'recalc_batch_id')::uuid
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'recalculation link'
+      and e.user_id = a.user_id and e.id = a.event_id and e.recalc_batch_id is null
+    returning a.set_aside_id
+  ),
+  referred as (
+    update public.token_events as e
+    set void_of_event = a.event_id
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'event reference'
+      and e.user_id = a.user_id and e.id = (a.row_data ->> 'id')::uuid
+      and e.void_of_event is null
+    returning a.set_aside_id
+  ),
+  triggered as (
+    update public.recalculation_batches as b
+    set trigger_event_id = a.event_id
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'batch reference'
+      and b.user_id = a.user_id and b.id = (a.row_data ->> 'id')::uuid
+      and b.trigger_event_id is null
+    returning a.set_aside_id
+  ),
+  void_already as (
+    select a.set_aside_id from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'completed event'
+  )
+  select v_settled || array_agg(d.set_aside_id) into v_settled
+  from (
+    select l.set_aside_id from linked as l
+    union all
+    select r.set_aside_id from referred as r
+    union all
+    select t.set_aside_id from triggered as t
+    union all
+    select v.set_aside_id from void_already as v
+  ) as d;
+
+  update ledger.set_aside as a
+  set settled_at = clock_timestamp()
+  where a.set_aside_id = any (v_settled);
+  delete from ledger.maintenance where xact_id = pg_current_xact_id();
+  return coalesce(cardinality(v_settled), 0);
+end;
+$$;
+comment on function ledger.apply_set_aside(bigint, uuid[], uuid[]) is
+  'Applies what a rollback set aside about readings that were just migrated again, and notes it; '
+  'how many entries';
 
 create or replace function ledger.migrate_readings(
   p_reading_ids uuid[], p_run_id bigint, p_just_written boolean
@@ -297,6 +484,7 @@ declare
   v_migrated bigint;
   v_completed bigint;
   v_merged bigint;
+  v_applied bigint := 0;
   v_started timestamptz;
 begin
   select array_agg(distinct m.user_id) into v_users
@@ -345,12 +533,25 @@ begin
     inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
     where m.reject_reason is null
   ),
+  -- What a rollback set aside about a reading that states the same fact still.
+  kept as materialized (
+    select distinct on (u.user_id, u.reading_id)
+      u.user_id, u.reading_id, u.event_id, u.kind = 'completed event' as completed
+    from ledger.unsettled as u
+    where p_run_id is not null
+      and u.user_id = any (v_users) and u.reading_id = any (p_reading_ids) and u.same_fact
+    order by u.user_id, u.reading_id, u.set_aside_id desc
+  ),
   -- Events of the same user under the reading's own id, voided ones too.
   namesakes as materialized (
     select
       w.user_id,
       w.reading_id,
-      not e.is_voided and e.reading_id is null
+      (not e.is_voided or exists (
+        select from kept as k
+        where k.user_id = e.user_id and k.reading_id = e.id and k.completed
+      ))
+      and e.reading_id is null
       and e.event_type = w.event_type and e.kwh_amount = w.kwh_amount
       and (e.event_date at time zone (select ledger.time_zone()))::date = w.local_day
       and not exists (
@@ -406,11 +607,19 @@ begin
     select
       n.user_id,
       n.reading_id,
-      case when s.reading_id is null then n.reading_id else gen_random_uuid() end as event_id,
+      case
+        when k.event_id is not null then k.event_id
+        when s.reading_id is null then n.reading_id
+        else gen_random_uuid()
+      end as event_id,
       false as completed,
       c.id as absorbed_id
     from numbered as n
     left join namesakes as s on s.user_id = n.user_id and s.reading_id = n.reading_id
+    left join kept as k
+      on k.user_id = n.user_id and k.reading_id = n.reading_id and not exists (
+        select from public.token_events as e where e.user_id = k.user_id and e.id = k.event_id
+      )
     left join candidates as c
       on c.user_id = n.user_id and c.event_type = n.event_type and c.kwh_amount = n.kwh_amount
         and c.local_day = n.local_day and c.nth = n.nth
@@ -499,16 +708,20 @@ begin
     and m.user_id = any (v_users) and l.user_id = any (v_users)
   order by m.user_id, m.event_date, m.created_at, l.event_id;
 
+  if p_run_id is not null and v_users is not null then
+    v_applied := ledger.apply_set_aside(p_run_id, v_users, p_reading_ids);
+  end if;
   return jsonb_build_object(
     'migrated', v_migrated, 'completed', v_completed, 'merged', v_merged, 'rejected', v_rejected,
-    'insert_seconds', extract(epoch from clock_timestamp() - v_started)
+    'applied', v_applied, 'insert_seconds', extract(epoch from clock_timestamp() - v_started)
   );
 end;
 $$;
 comment on function ledger.migrate_readings(uuid[], bigint, boolean) is
   'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. '
-  'Without a run it serves a live write and replaces what an earlier version of a row became; '
-  'what was just written absorbs only events of the last hour';
+  'With a run it applies what a rollback had set aside about them. Without one it serves a live '
+  'write and replaces what an earlier version of a row became; what was just written absorbs only '
+  'events of the last hour';
 
 create or replace function ledger.migrate_users(p_run_id bigint, p_users uuid[])
 returns jsonb
@@ -544,7 +757,14 @@ begin
     seconds = m.seconds || jsonb_build_object(
       'insert',
       coalesce((m.seconds ->> 'insert')::numeric, 0) + (v_counts ->> 'insert_seconds')::numeric
-    )
+    ),
+    settings = m.settings || case v_counts ->> 'applied'
+      when '0' then '{}'
+      else jsonb_build_object(
+        'applied',
+        coalesce((m.settings ->> 'applied')::bigint, 0) + (v_counts ->> 'applied')::bigint
+      )
+    end
   where m.run_id = p_run_id;
   return v_counts;
 end;
@@ -692,6 +912,10 @@ begin
       using errcode = 'ML002', detail = 'Next: ' || v_steps;
   end if;
 
+  -- An undoing that stopped half-way is over when the data moves again.
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(), settings = m.settings || '{"abandoned": true}'
+  where m.kind = 'undo' and m.finished_at is null;
   insert into ledger.migration_runs (kind, settings)
   select 'migrate', jsonb_build_object(
     'time_zone', s.time_zone, 'server_version', current_setting('server_version')
@@ -779,8 +1003,9 @@ comment on function ledger.migrate_data(int) is
   'Moves all pending legacy rows, in batches of whole users, in one transaction; a rerun moves '
   'none';
 
-create or replace function ledger.undo_data_migration()
-returns jsonb
+-- One that was killed between two batches is continued.
+create or replace function ledger.start_undo()
+returns bigint
 language plpgsql
 volatile
 security invoker
@@ -788,7 +1013,30 @@ set search_path = ''
 as $$
 declare
   v_run_id bigint;
-  v_users uuid[];
+begin
+  select m.run_id into v_run_id
+  from ledger.migration_runs as m
+  where m.kind = 'undo' and m.finished_at is null
+  order by m.run_id desc
+  limit 1;
+  if v_run_id is null then
+    insert into ledger.migration_runs (kind) values ('undo') returning run_id into v_run_id;
+  end if;
+  return v_run_id;
+end;
+$$;
+comment on function ledger.start_undo() is
+  'Opens a run that undoes the data migration, or gives the one that was begun and not finished';
+
+create or replace function ledger.undo_users(p_run_id bigint, p_users uuid[])
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- one user or a hundred thousand: the plans differ
+as $$
+declare
   v_counts jsonb := '{}';
   v_count bigint;
 begin
@@ -798,20 +1046,20 @@ begin
     raise exception 'meterledger: electricity_readings is a view over the events: they must stay'
       using errcode = 'ML006', detail = 'Next: meterledger cutback, then roll back.';
   end if;
-  insert into ledger.migration_runs (kind) values ('undo') returning run_id into v_run_id;
-  select array_agg(distinct l.user_id) into v_users from ledger.migrated_readings as l;
-  if v_users is not null then
-    perform ledger.take_turns(v_users);
-  end if;
-  insert into ledger.maintenance (purpose) values ('undo data migration');
+  perform ledger.take_turns(p_users);
+  insert into ledger.maintenance (purpose) values ('undo data migration') on conflict do nothing;
 
   -- What clients wrote about migrated events since is set aside, whole, and named: voids, voids of
   -- those voids, and other events' references.
   with recursive
   doomed as (
-    select l.user_id, l.event_id as id from ledger.migrated_readings as l where not l.completed
+    select
+      l.user_id, l.event_id as id, l.event_id,
+      case when not l.superseded then l.reading_id end as reading_id
+    from ledger.migrated_readings as l
+    where l.user_id = any (p_users) and not l.completed
     union
-    select v.user_id, v.id
+    select v.user_id, v.id, d.event_id, d.reading_id
     from doomed as d
     inner join public.token_events as v
       on v.user_id = d.user_id and v.void_of_event = d.id and v.event_type = 'VOID'
@@ -821,21 +1069,25 @@ begin
     set void_of_event = null
     from doomed as d
     where e.user_id = d.user_id and e.void_of_event = d.id and e.event_type <> 'VOID'
-    returning e.user_id, e.id, d.id as target_id
+    returning
+      e.user_id, e.id, d.id as target_id,
+      case when d.id = d.event_id then d.reading_id end as reading_id
   ),
   moved as (
     delete from public.token_events as v
     using doomed as d
     where v.user_id = d.user_id and v.id = d.id and v.event_type = 'VOID'
-    returning v.*
+    returning v.user_id, v.void_of_event, d.reading_id, d.event_id, to_jsonb(v) as row_data
   )
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, to_jsonb(m)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, m.row_data,
+    m.reading_id, m.event_id
   from moved as m
   union all
   select
     c.user_id, 'event reference', format('event %s refers to event %s', c.id, c.target_id),
-    jsonb_build_object('id', c.id, 'void_of_event', c.target_id)
+    jsonb_build_object('id', c.id, 'void_of_event', c.target_id), c.reading_id, c.target_id
   from cleared as c;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('void_events_set_aside', v_count);
@@ -844,37 +1096,68 @@ begin
     update public.recalculation_batches as b
     set trigger_event_id = null
     from ledger.migrated_readings as l
-    where b.user_id = l.user_id and b.trigger_event_id = l.event_id and not l.completed
-    returning l.event_id, b.*
+    where l.user_id = any (p_users)
+      and b.user_id = l.user_id and b.trigger_event_id = l.event_id and not l.completed
+    returning
+      b.user_id, b.id, l.event_id, case when not l.superseded then l.reading_id end as reading_id,
+      to_jsonb(b) as row_data
   )
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
   select
     m.user_id, 'batch reference', format('batch %s refers to migrated event %s', m.id, m.event_id),
-    to_jsonb(m) - 'event_id' || jsonb_build_object('trigger_event_id', m.event_id)
+    m.row_data || jsonb_build_object('trigger_event_id', m.event_id), m.reading_id, m.event_id
   from moved as m;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('batch_references_set_aside', v_count);
 
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e),
+    case when not l.superseded then l.reading_id end, e.id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where e.is_voided and not l.sync_voided and not l.completed;
+  where l.user_id = any (p_users) and e.is_voided and not l.sync_voided and not l.completed;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
 
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id,
-    to_jsonb(e)
+  -- A completed event stays, void; what must be known is that its void is its reading's.
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'completed event', 'a client voided this completed event', to_jsonb(e),
+    l.reading_id, e.id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where e.recalc_batch_id is not null and not l.completed;
+  where l.user_id = any (p_users) and e.is_voided and not l.sync_voided and l.completed
+    and not l.superseded;
+
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id, to_jsonb(e),
+    case when not l.superseded then l.reading_id end, e.id
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where l.user_id = any (p_users) and e.recalc_batch_id is not null and not l.completed;
+
+  update ledger.set_aside as a
+  set migrated_event = to_jsonb(e) || jsonb_build_object(
+    'local_day', (e.event_date at time zone (select ledger.time_zone()))::date,
+    'merged', (
+      select coalesce(jsonb_agg(to_jsonb(m) order by m.id), '[]')
+      from ledger.merges as g
+      inner join public.token_events as m on m.user_id = g.user_id and m.id = g.event_id
+      where g.user_id = e.user_id and g.survivor_id = e.id and e.is_voided
+    )
+  )
+  from public.token_events as e
+  where a.user_id = any (p_users) and a.settled_at is null and a.reading_id is not null
+    and a.migrated_event is null and e.user_id = a.user_id and e.id = a.event_id;
 
   -- A merged event whose survivor a client voided stays voided, in the client's words.
   with stays as (
     delete from ledger.merges as g
     using ledger.migrated_readings as l, public.token_events as s
-    where l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
+    where g.user_id = any (p_users)
+      and l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
       and s.user_id = g.user_id and s.id = g.survivor_id
       and s.is_voided and not l.sync_voided
     returning g.user_id, g.event_id, s.voided_at, s.voided_by, s.voided_reason
@@ -886,7 +1169,8 @@ begin
 
   delete from public.token_events as e
   using ledger.migrated_readings as l
-  where e.user_id = l.user_id and e.id = l.event_id and not l.completed;
+  where l.user_id = any (p_users)
+    and e.user_id = l.user_id and e.id = l.event_id and not l.completed;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('removed', v_count);
 
@@ -894,7 +1178,7 @@ begin
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.merges as g
-  where e.user_id = g.user_id and e.id = g.event_id
+  where g.user_id = any (p_users) and e.user_id = g.user_id and e.id = g.event_id
     and e.voided_reason = 'merged into ' || g.reading_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('unmerged', v_count);
@@ -902,7 +1186,7 @@ begin
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.migrated_readings as l
-  where l.completed and l.sync_voided and e.user_id = l.user_id and e.id = l.event_id;
+  where l.user_id = any (p_users) and l.completed and l.sync_voided and e.user_id = l.user_id and e.id = l.event_id;
 
   update public.token_events as e
   set event_date = b.event_date, observed_kwh = b.observed_kwh, token_cost = b.token_cost,
@@ -911,25 +1195,62 @@ begin
     metadata = case when (a.before ->> 'had_metadata')::boolean then a.before -> 'metadata' end
   from ledger.amended_events as a
   cross join lateral jsonb_populate_record(null::public.token_events, a.before) as b
-  where e.user_id = a.user_id and e.id = a.event_id;
+  where a.user_id = any (p_users) and e.user_id = a.user_id and e.id = a.event_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('restored', v_count);
 
-  delete from ledger.migrated_readings;
-  delete from ledger.merges;
-  delete from ledger.amended_events;
-  delete from ledger.migration_rejects;
+  delete from ledger.migrated_readings as l where l.user_id = any (p_users);
+  get diagnostics v_count = row_count;
+  delete from ledger.merges as g where g.user_id = any (p_users);
+  delete from ledger.amended_events as a where a.user_id = any (p_users);
   delete from ledger.maintenance where xact_id = pg_current_xact_id();
   update ledger.migration_runs as m
-  set finished_at = clock_timestamp(), settings = v_counts,
+  set settings = m.settings || (
+    select jsonb_object_agg(
+      c.key, coalesce((m.settings ->> c.key)::bigint, 0) + c.value::bigint
+    )
+    from jsonb_each_text(v_counts) as c
+  )
+  where m.run_id = p_run_id;
+  return v_counts || jsonb_build_object('unlisted', v_count);
+end;
+$$;
+comment on function ledger.undo_users(bigint, uuid[]) is
+  'Undoes the data migration of the given users, as part of a run; may be its own transaction';
+
+create or replace function ledger.undo_data_migration()
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_run_id bigint := ledger.start_undo();
+  v_users uuid[];
+  v_counts jsonb;
+begin
+  select coalesce(array_agg(u.user_id), '{}') into v_users
+  from (
+    select l.user_id from ledger.migrated_readings as l
+    union
+    select g.user_id from ledger.merges as g
+    union
+    select a.user_id from ledger.amended_events as a
+  ) as u;
+  perform ledger.undo_users(v_run_id, v_users);
+  delete from ledger.migration_rejects;
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(),
     legacy_rows = (select count(*) from public.electricity_readings)
-  where m.run_id = v_run_id;
+  where m.run_id = v_run_id
+  returning m.settings into v_counts;
   return v_counts;
 end;
 $$;
 comment on function ledger.undo_data_migration() is
   'Removes exactly what was migrated, un-voids exactly what was merged, sets aside what points at '
-  'either, keeps everything written since; counts as jsonb';
+  'either, keeps everything written since; goes on where batches stopped; counts as jsonb';
 
 -- Forward sync. A legacy write and its event are one transaction; where the time zone is not
 -- confirmed yet the row waits in the legacy table for the data migration.

@@ -1,7 +1,7 @@
 -- Purpose: what operators do is on record in the database itself: the receipts of proven rollouts,
 --   and what a person decided about rejected rows and near matches.
 -- Objects: columns waived_* of ledger.migration_rejects; tables ledger.receipts,
---   ledger.reviewed_matches; view ledger.open_matches
+--   ledger.reviewed_matches; view ledger.open_matches. What its rollback had set aside comes back.
 -- Locks: share row exclusive on electricity_readings and token_events, access exclusive on
 --   ledger.migration_rejects: writers wait for a moment, for catalog changes
 -- Rollback: rollbacks/20261101000500_record_operations.sql
@@ -62,3 +62,39 @@ revoke all on table ledger.receipts, ledger.reviewed_matches, ledger.open_matche
 from public, anon, authenticated, service_role;
 revoke all on sequence ledger.receipts_receipt_id_seq
 from public, anon, authenticated, service_role;
+
+-- Receipts keep their numbers, which commands and people may have noted.
+with back as (
+  insert into ledger.receipts overriding system value
+  select r.* -- noqa: AM04
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_record(null::ledger.receipts, a.row_data) as r
+  where a.kind = 'receipt' and a.settled_at is null
+  on conflict (receipt_id) do nothing
+  returning receipt_id
+)
+
+update ledger.set_aside as a
+set settled_at = now()
+from back as b
+where a.kind = 'receipt' and a.settled_at is null
+  and (a.row_data ->> 'receipt_id')::bigint = b.receipt_id;
+select setval(pg_get_serial_sequence('ledger.receipts', 'receipt_id'), max(r.receipt_id))
+from ledger.receipts as r
+having max(r.receipt_id) >= (select s.last_value from ledger.receipts_receipt_id_seq as s);
+with back as (
+  insert into ledger.reviewed_matches
+  select r.* -- noqa: AM04
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_record(null::ledger.reviewed_matches, a.row_data) as r
+  where a.kind = 'reviewed match' and a.settled_at is null
+  on conflict (user_id, event_id, reading_id) do nothing
+  returning user_id, event_id, reading_id
+)
+
+update ledger.set_aside as a
+set settled_at = now()
+from back as b
+where a.kind = 'reviewed match' and a.settled_at is null and a.user_id = b.user_id
+  and a.row_data ->> 'event_id' = b.event_id::text
+  and a.row_data ->> 'reading_id' = b.reading_id::text;

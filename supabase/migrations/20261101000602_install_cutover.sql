@@ -1038,7 +1038,7 @@ declare
 begin
   if not ledger.is_cut_over() then
     raise exception 'meterledger: electricity_readings is the table that the app reads: nothing may go'
-      using errcode = 'ML212', detail = 'Next: cut over first, and wait out the grace period.';
+      using errcode = 'ML214', detail = 'Next: cut over first, and wait out the grace period.';
   end if;
   -- The empty table stays: its constraints give old clients' errors their names.
   lock table ledger.electricity_readings_archive in access exclusive mode;

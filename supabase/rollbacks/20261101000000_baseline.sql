@@ -1,7 +1,7 @@
 -- Reverses: migrations/20261101000000_baseline.sql, last, if ever. Drops the schema ledger and the
 --   tables that the phase made; found tables stay as they are. Stops (ML006) while anything would
---   be lost: rows in a table that it made, or rows that an earlier rollback set aside (but for the
---   record of runs).
+--   be lost: rows in a table that it made, or rows that an earlier rollback set aside and nobody
+--   settled (but for the record of runs, and for voids of events that stay themselves).
 -- Locks: access exclusive on what it drops
 set local lock_timeout = '5s';
 
@@ -10,7 +10,9 @@ declare
   v_found record;
   v_rows bigint;
 begin
-  select count(*) into v_rows from ledger.set_aside as a where a.kind <> 'migration run';
+  select count(*) into v_rows
+  from ledger.set_aside as a
+  where a.settled_at is null and a.kind not in ('migration run', 'completed event');
   if v_rows > 0 then
     raise exception 'meterledger: ledger.set_aside holds % rows that exist nowhere else', v_rows
       using errcode = 'ML006', detail = 'Next: Save them (copy ledger.set_aside to a file), delete '

@@ -21,7 +21,18 @@ INSERTABLE = {
     *("created_at", "observed_kwh", "idempotency_key"),
 }
 UPDATABLE = {"is_voided", "voided_at", "voided_by", "voided_reason", "recalc_batch_id"}
-OURS = ("public.token_events", "public.recalculation_batches", "ledger.readings")
+OURS = (
+    *("public.token_events", "public.recalculation_batches"),
+    *("ledger.readings", "ledger.event_calls"),
+)
+CALLS = {
+    "record_event(text,numeric,timestamp with time zone,numeric,text,text,numeric,jsonb,text)",
+    "void_event(uuid,text,text)",
+    "replace_event(uuid,jsonb,text,text)",
+    "preview_backdate(text,numeric,timestamp with time zone,numeric)",
+    "recalculate(uuid,text)",
+    "rollback_recalculation(uuid,text,text)",
+}
 HARMFUL = {"TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"}
 Grant = tuple[str, str, str]
 
@@ -70,10 +81,14 @@ def test_no_outsider_holds_anything_on_the_materialized_view(catalog: Database) 
     assert ("public.electricity_readings_v", "authenticated", "SELECT") in held
 
 
-def test_outsiders_hold_nothing_in_ledger_but_reading_the_projection(catalog: Database) -> None:
+def test_outsiders_hold_in_ledger_the_projection_to_read_and_their_calls_to_note(
+    catalog: Database,
+) -> None:
     held = {grant for grant in grants(catalog) if grant[0].startswith("ledger.")}
 
     assert held == {
+        ("ledger.event_calls", "authenticated", "INSERT"),
+        ("ledger.event_calls", "authenticated", "SELECT"),
         ("ledger.readings", "authenticated", "SELECT"),
         ("ledger.readings", "service_role", "SELECT"),
     }
@@ -168,18 +183,25 @@ def test_no_function_can_be_called_by_everybody_or_anonymously(catalog: Database
     assert functions(catalog, "true")
 
 
-def test_outsiders_call_the_functions_of_the_contract_and_none_of_ledger(
-    catalog: Database,
-) -> None:
+def test_outsiders_call_the_functions_of_the_contract(catalog: Database) -> None:
     positions, refresh = "calculate_user_positions(uuid)", "refresh_readings_mv()"
     allowed = "has_function_privilege('{}', pg_proc.oid, 'execute')"
     users = functions(catalog, allowed.format("authenticated"))
     service = functions(catalog, allowed.format("service_role"))
 
-    assert positions in users
-    assert refresh not in users
-    assert {positions, refresh} <= service
-    assert not [name for name in users | service if name.startswith("ledger.")]
+    assert {name for name in users if not name.startswith("ledger.")} == {positions, *CALLS}
+    assert {name for name in service if not name.startswith("ledger.")} == {positions, refresh}
+
+
+def test_what_outsiders_may_call_in_ledger_gives_them_no_right_of_its_owner(
+    catalog: Database,
+) -> None:
+    """What the calls of the contract share; through the API nobody reaches it."""
+    may = " or ".join(f"has_function_privilege('{r}', pg_proc.oid, 'execute')" for r in API_ROLES)
+    private = f"({may}) and pronamespace = 'ledger'::regnamespace"
+
+    assert functions(catalog, private)
+    assert functions(catalog, f"{private} and prosecdef") == set()
 
 
 def test_functions_with_the_owners_rights_fix_their_search_path(catalog: Database) -> None:
@@ -214,6 +236,7 @@ def test_each_operation_has_one_policy_for_signed_in_users_alone(catalog: Databa
 
     assert sorted((table, command) for table, command, *_ in policies) == sorted(
         [("ledger.readings", "SELECT")]
+        + [("ledger.event_calls", command) for command in ("SELECT", "INSERT")]
         + [(table, command) for table in OURS[:2] for command in ("SELECT", "INSERT", "UPDATE")]
     )
     for table, command, roles, using, check in policies:

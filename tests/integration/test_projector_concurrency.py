@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -30,6 +28,7 @@ from tests.support.events import (
     signed_in,
 )
 from tests.support.servers import MAJORS, Databases
+from tests.support.waiting import blocked
 
 WRITERS = 16
 TRANSACTIONS = 8  # of each writer
@@ -133,26 +132,6 @@ def test_nothing_is_lost_or_stale_after_sixteen_writers_on_few_users(
             *(w.voided for w in writers)
         )
         assert differences(postgres, users) == {}
-
-
-@contextmanager
-def blocked(
-    postgres: Connection, waiting: Connection, statement: Callable[[], object]
-) -> Iterator[Future[object]]:
-    """A statement that runs in a thread of its own and waits for somebody's lock."""
-    process = waiting.info.backend_pid
-    waiting.execute("set local statement_timeout = '20s'")
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(statement)
-        for _ in range(1000):
-            [(waits,)] = postgres.execute(
-                "select cardinality(pg_blocking_pids(%s)) > 0", (process,)
-            ).fetchall()
-            if waits or result.done():
-                break
-            time.sleep(0.005)
-        assert not result.done(), "nothing made it wait"
-        yield result
 
 
 def test_a_second_writer_waits_for_the_first_and_then_counts_its_events(ledger: Database) -> None:

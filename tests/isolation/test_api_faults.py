@@ -15,11 +15,13 @@ from tests.support.servers import Databases
 from toolkit.isolation.api.probes import prove_api
 from toolkit.isolation.declaration import load_access
 from toolkit.isolation.report import Kind, Part
+from toolkit.rollout import phases
 
 EVENTS, BATCHES = "public.token_events", "public.recalculation_batches"
 LEGACY, PROFILES = "public.electricity_readings", "public.user_profiles"
 VIEW, MV = "public.electricity_readings_v", "public.electricity_readings_mv"
 POSITIONS, REFRESH = "public.calculate_user_positions(uuid)", "public.refresh_readings_mv()"
+VOID_EVENT, CALLS = "public.void_event(uuid,text,text)", "20261101000700"
 # Legacy rows are the only ones that may be deleted: the twin of each refused deletion.
 USUAL = (EVENTS, LEGACY)
 
@@ -76,6 +78,15 @@ FAULTS = {
         f"alter function {POSITIONS} security invoker",
         (Kind.LEAK, POSITIONS, "user", "execute"),
         (*USUAL, POSITIONS),
+    ),
+    "call that voids whatever event it is told": Fault(
+        "create or replace function public.void_event(p_event_id uuid, p_reason text default null,"
+        " p_idempotency_key text default null) returns jsonb language sql security definer"
+        " set search_path = '' as $$ update public.token_events as e set is_voided = true"
+        " where e.id = p_event_id returning jsonb_build_object('void', to_jsonb(e)) $$",
+        next(p.migration.read_text("utf-8") for p in phases() if p.version == CALLS),
+        (Kind.LEAK, VOID_EVENT, "user", "execute"),
+        (*USUAL, VOID_EVENT),
     ),
     "function that anybody may call": Fault(
         f"grant execute on function {REFRESH} to anon",

@@ -152,7 +152,7 @@ def test_a_legacy_upsert_never_takes_over_anothers_reading(
     "statement",
     [
         "update token_events set recalc_batch_id = gen_random_uuid() returning user_id",
-        "update token_events set is_voided = true returning user_id",
+        "update token_events set is_voided = true where event_type <> 'VOID' returning user_id",
         "update recalculation_batches set rollback_reason = 'mine' returning user_id",
         "update electricity_readings set notes = 'mine' returning user_id",
         "delete from electricity_readings returning user_id",

@@ -21,6 +21,9 @@ POSITIONS, REFRESH = "public.calculate_user_positions(uuid)", "public.refresh_re
 BY_DOING = (Section.PROBES, Section.ATTACKS)
 DEFINER = "language plpgsql security definer set search_path = ''"
 
+VOID_EVENT = "public.void_event(uuid,text,text)"
+PREVIEW = "public.preview_backdate(text,numeric,timestamp with time zone,numeric)"
+
 # What is done to a sound database, and what by doing must show: whose finding, of which kind.
 LEAKS = {
     "the view runs with its owner's rights": (
@@ -73,6 +76,21 @@ LEAKS = {
         "create policy leak on public.token_events for insert to authenticated"
         " with check (user_id = (select auth.uid()))",
         EVENTS,
+    ),
+    "a call voids whatever event it is told": (
+        "create or replace function public.void_event(p_event_id uuid, p_reason text default null,"
+        " p_idempotency_key text default null) returns jsonb language sql security definer"
+        " set search_path = '' as $$ update public.token_events as e set is_voided = true"
+        " where e.id = p_event_id returning jsonb_build_object('void', to_jsonb(e)) $$",
+        VOID_EVENT,
+    ),
+    "a preview is made of everybody's events": (
+        "create or replace function public.preview_backdate(p_event_type text,"
+        " p_kwh_amount numeric, p_event_date timestamptz default null, p_observed_kwh numeric"
+        " default null) returns jsonb language sql stable security definer set search_path = ''"
+        " as $$ select jsonb_build_object('later', jsonb_agg(jsonb_build_object('event_id', e.id)))"
+        " from public.token_events as e $$",
+        PREVIEW,
     ),
     "a policy lets everybody read recalculations": (
         "create policy leak on public.recalculation_batches for select to authenticated"

@@ -16,6 +16,23 @@ CREATE TYPE ledger.span AS (
 
 COMMENT ON TYPE ledger.span IS 'The stretch of one user''s events that a statement changed, by event_date, both ends in it';
 
+CREATE FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'event_id', c.event_id, 'event_type', c.event_type, 'event_date', c.event_date,
+      'old_kwh', c.supposed_kwh, 'new_kwh', c.current_kwh
+    )
+    order by c.event_date, c.created_at, c.event_id
+  ), '[]')
+  from ledger.position_changes(p_from, p_until, p_without, p_with) as c
+  where c.current_kwh is distinct from c.supposed_kwh;
+$$;
+
+COMMENT ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) IS 'What a change that is made already did to later positions: an array of {event_id, event_type, event_date, old_kwh, new_kwh}; old is without the first and with the second list of events';
+
 CREATE FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -30,7 +47,8 @@ begin
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
-  where not e.is_voided and e.event_type <> 'VOID' and e.reading_id is null
+  -- A completed one may be void: of a reading whose void outlived a rollback.
+  where (l.completed or not e.is_voided) and e.event_type <> 'VOID' and e.reading_id is null
     and (l.completed or not exists (
       select from ledger.migrated_readings as o
       where o.user_id = e.user_id and o.reading_id = e.id and o.event_id = e.id
@@ -56,7 +74,7 @@ begin
   inner join ledger.migrated_readings as l
     on l.user_id = m.user_id and l.reading_id = m.reading_id and l.event_id = m.reading_id
       and l.completed and not l.superseded
-  where e.user_id = l.user_id and e.id = l.event_id and not e.is_voided;
+  where e.user_id = l.user_id and e.id = l.event_id;
 
   update public.token_events as e
   set reading_id = gen_random_uuid()
@@ -69,6 +87,244 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) IS 'Completes or displaces events that stand under a reading''s own id, and notes how they were';
+
+CREATE TABLE public.token_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    event_type text NOT NULL,
+    event_date timestamp with time zone NOT NULL,
+    kwh_amount numeric NOT NULL,
+    token_cost numeric,
+    notes text,
+    meter_photo_url text,
+    is_voided boolean DEFAULT false NOT NULL,
+    voided_at timestamp with time zone,
+    voided_by uuid,
+    voided_reason text,
+    void_of_event uuid,
+    recalc_batch_id uuid,
+    created_by uuid,
+    metadata jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    observed_kwh numeric,
+    reading_id uuid,
+    idempotency_key text,
+    legacy_token_amount numeric,
+    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
+CASE event_type
+    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
+    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
+    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
+    ELSE true
+END)),
+    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
+    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
+    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
+);
+
+COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
+
+COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
+
+COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
+
+COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
+
+COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
+
+COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
+
+CREATE FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_told_id uuid := ledger.void_event_of(p_target);
+begin
+  -- One statement: nothing that fires in between sees the fact gone, or there twice.
+  with marked as (
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_by = v_user_id, voided_reason = p_reason
+    where e.user_id = v_user_id and e.id = p_target and not e.is_voided
+  )
+  insert into public.token_events (
+    id, user_id, event_type, event_date, kwh_amount, observed_kwh, token_cost, notes,
+    meter_photo_url, metadata, void_of_event, recalc_batch_id, idempotency_key, created_by,
+    created_at
+  )
+  select
+    gen_random_uuid(), v_user_id, 'VOID', now(), 0, null::numeric, null::numeric, null, null,
+    jsonb_strip_nulls(jsonb_build_object('reason', p_reason, 'replaced_by', (p_new).id)),
+    p_target, p_batch_id, case when (p_new).id is null then p_key end, v_user_id,
+    clock_timestamp()
+  where p_target is not null and v_told_id is null
+  union all
+  select
+    (p_new).id, v_user_id, (p_new).event_type, (p_new).event_date, (p_new).kwh_amount,
+    (p_new).observed_kwh, (p_new).token_cost, (p_new).notes, (p_new).meter_photo_url,
+    (p_new).metadata, null, p_batch_id, p_key, v_user_id, (p_new).created_at
+  where (p_new).id is not null;
+
+  -- A VOID event that came before the mark, in two steps, gets its link now.
+  if v_told_id is not null and p_batch_id is not null then
+    update public.token_events as e
+    set recalc_batch_id = p_batch_id
+    where e.user_id = v_user_id and e.id = v_told_id;
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) IS 'Voids one of the caller''s events (both halves, or the missing one), records a new one, or both, in one statement';
+
+CREATE FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+declare
+  v_entries bigint[];
+  v_columns text;
+  v_settled bigint[];
+begin
+  select array_agg(u.set_aside_id) into v_entries
+  from ledger.unsettled as u
+  inner join ledger.migrated_readings as l
+    on l.user_id = u.user_id and l.reading_id = u.reading_id and l.event_id = u.event_id
+      and not l.superseded and l.completed = (u.kind = 'completed event')
+  where u.user_id = any (p_users) and u.reading_id = any (p_reading_ids) and u.same_fact;
+  if v_entries is null then
+    return 0;
+  end if;
+  insert into ledger.maintenance (purpose) values ('apply what was set aside')
+  on conflict do nothing;
+
+  -- VOID events whose id and key are free, the voided ones before their own voids.
+  with recursive
+  entry as materialized (
+    select distinct on (a.user_id, r.id)
+      a.set_aside_id, a.user_id, a.event_id, r.id, r.void_of_event
+    from ledger.set_aside as a
+    cross join lateral jsonb_populate_record(null::public.token_events, a.row_data) as r
+    where a.set_aside_id = any (v_entries) and a.kind = 'void event'
+      and not exists (
+        select from public.token_events as e
+        where e.user_id = a.user_id
+          and (e.id = r.id or e.idempotency_key = r.idempotency_key)
+      )
+    order by a.user_id, r.id, a.set_aside_id desc
+  ),
+  restorable as (
+    select e.set_aside_id, e.user_id, e.id
+    from entry as e
+    where e.void_of_event = e.event_id
+    union all
+    select e.set_aside_id, e.user_id, e.id
+    from restorable as r
+    inner join entry as e on e.user_id = r.user_id and e.void_of_event = r.id
+  )
+  select array_agg(r.set_aside_id) into v_settled from restorable as r;
+  if v_settled is not null then
+    -- With whatever columns the found table has; those that it computes, or got since, it fills.
+    select string_agg(quote_ident(c.attname), ', ' order by c.attnum) into v_columns
+    from pg_attribute as c
+    where c.attrelid = 'public.token_events'::regclass and c.attnum > 0 and not c.attisdropped
+      and c.attgenerated = ''
+      and not exists (
+        select from ledger.set_aside as a
+        where a.set_aside_id = any (v_settled) and not a.row_data ? c.attname::text
+      );
+    execute format(
+      'insert into public.token_events (%1$s) overriding system value select %1$s from ('
+      'select r.* from ledger.set_aside as a cross join lateral '
+      'jsonb_populate_record(null::public.token_events, a.row_data) as r '
+      'where a.set_aside_id = any ($1)) as r',
+      v_columns
+    ) using v_settled;
+  end if;
+
+  with again as (
+    update public.token_events as e
+    set is_voided = true, voided_at = r.voided_at, voided_by = r.voided_by,
+      voided_reason = r.voided_reason
+    from ledger.set_aside as a
+    cross join lateral jsonb_populate_record(null::public.token_events, a.row_data) as r
+    where a.set_aside_id = any (v_entries) and a.kind = 'voided event'
+      and e.user_id = a.user_id and e.id = a.event_id and not e.is_voided
+    returning a.set_aside_id
+  )
+  select v_settled || array_agg(g.set_aside_id) into v_settled from again as g;
+
+  -- What was merged into such a reading stayed void meanwhile, in the client's words.
+  update public.token_events as e
+  set voided_at = r.voided_at, voided_by = r.voided_by, voided_reason = r.voided_reason
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_recordset(
+    null::public.token_events, a.migrated_event -> 'merged'
+  ) as r
+  where a.set_aside_id = any (v_settled) and a.kind = 'voided event'
+    and e.user_id = a.user_id and e.id = r.id and e.is_voided;
+  insert into ledger.merges (user_id, event_id, reading_id, survivor_id, run_id)
+  select a.user_id, e.id, a.reading_id, a.event_id, p_run_id
+  from ledger.set_aside as a
+  cross join lateral jsonb_populate_recordset(
+    null::public.token_events, a.migrated_event -> 'merged'
+  ) as r
+  inner join public.token_events as e on e.user_id = a.user_id and e.id = r.id and e.is_voided
+  where a.set_aside_id = any (v_settled) and a.kind = 'voided event'
+  on conflict do nothing;
+
+  with linked as (
+    update public.token_events as e
+    set recalc_batch_id = (a.row_data ->> 'recalc_batch_id')::uuid
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'recalculation link'
+      and e.user_id = a.user_id and e.id = a.event_id and e.recalc_batch_id is null
+    returning a.set_aside_id
+  ),
+  referred as (
+    update public.token_events as e
+    set void_of_event = a.event_id
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'event reference'
+      and e.user_id = a.user_id and e.id = (a.row_data ->> 'id')::uuid
+      and e.void_of_event is null
+    returning a.set_aside_id
+  ),
+  triggered as (
+    update public.recalculation_batches as b
+    set trigger_event_id = a.event_id
+    from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'batch reference'
+      and b.user_id = a.user_id and b.id = (a.row_data ->> 'id')::uuid
+      and b.trigger_event_id is null
+    returning a.set_aside_id
+  ),
+  void_already as (
+    select a.set_aside_id from ledger.set_aside as a
+    where a.set_aside_id = any (v_entries) and a.kind = 'completed event'
+  )
+  select v_settled || array_agg(d.set_aside_id) into v_settled
+  from (
+    select l.set_aside_id from linked as l
+    union all
+    select r.set_aside_id from referred as r
+    union all
+    select t.set_aside_id from triggered as t
+    union all
+    select v.set_aside_id from void_already as v
+  ) as d;
+
+  update ledger.set_aside as a
+  set settled_at = clock_timestamp()
+  where a.set_aside_id = any (v_settled);
+  delete from ledger.maintenance where xact_id = pg_current_xact_id();
+  return coalesce(cardinality(v_settled), 0);
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) IS 'Applies what a rollback set aside about readings that were just migrated again, and notes it; how many entries';
 
 CREATE FUNCTION ledger.apply_time_zone() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -162,6 +418,54 @@ end;
 $_$;
 
 COMMENT ON FUNCTION ledger.archive_obstacles(p_users uuid[]) IS 'Readings of the given users, or of everybody, that the archived table could not take back, and why';
+
+CREATE FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_earlier record;
+begin
+  if v_user_id is null then
+    raise exception 'nobody is signed in, and % is for a user''s own ledger', p_call
+      using errcode = '28000', hint = 'Send the user''s access token.';
+  end if;
+  if length(p_key) not between 1 and 200 then
+    raise exception 'an idempotency key has 1 to 200 characters, not %', length(p_key)
+      using errcode = 'ML200', hint = 'A UUID made once for each act of the user does well.';
+  end if;
+
+  -- No row, yet the statement trigger takes the user's turn: from here on nobody else writes this
+  -- user's events until the transaction ends, and later statements see what others wrote before.
+  update public.token_events as e set is_voided = e.is_voided where false;
+
+  if p_key is null then
+    return null;
+  end if;
+  select c.call, c.arguments, c.result into v_earlier
+  from ledger.event_calls as c
+  where c.user_id = v_user_id and c.idempotency_key = p_key;
+  if found then
+    if v_earlier.call <> p_call or v_earlier.arguments <> p_arguments then
+      raise exception 'this idempotency key came with another call before: %', v_earlier.call
+        using errcode = 'ML206', detail = v_earlier.arguments::text,
+          hint = 'Repeat a call with the very same arguments; use a fresh key for a new one.';
+    end if;
+    return v_earlier.result;
+  end if;
+  if exists (
+    select from public.token_events as e
+    where e.user_id = v_user_id and e.idempotency_key = p_key
+  ) then
+    raise exception 'this idempotency key belongs to an event that was inserted directly'
+      using errcode = 'ML206', hint = 'Read that event back by its idempotency_key.';
+  end if;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) IS 'Takes the caller''s turn; the result of the earlier call with this key, null if there is none; another call under the same key is refused (ML206)';
 
 CREATE TABLE ledger.readings (
     id uuid NOT NULL,
@@ -432,7 +736,7 @@ declare
 begin
   if not ledger.is_cut_over() then
     raise exception 'meterledger: electricity_readings is the table that the app reads: nothing may go'
-      using errcode = 'ML212', detail = 'Next: cut over first, and wait out the grace period.';
+      using errcode = 'ML214', detail = 'Next: cut over first, and wait out the grace period.';
   end if;
   -- The empty table stays: its constraints give old clients' errors their names.
   lock table ledger.electricity_readings_archive in access exclusive mode;
@@ -1023,6 +1327,91 @@ $$;
 
 COMMENT ON FUNCTION ledger.erase_user() IS 'After a profile is deleted: removes everything that ledger keeps of that user';
 
+CREATE FUNCTION ledger.event_again(p_event public.token_events, p_link text) RETURNS public.token_events
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.token_events := p_event;
+begin
+  v_event.id := gen_random_uuid();
+  v_event.void_of_event := null;
+  v_event.metadata := case jsonb_typeof(p_event.metadata)
+    when 'object' then p_event.metadata - 'migrated_from' else '{}'
+    end || jsonb_build_object(p_link, p_event.id);
+  return v_event;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) IS 'An event as it is recorded a second time, under a new id, linked to the first in its metadata; that a migration made the first is not said of it';
+
+CREATE FUNCTION ledger.find_event(p_event_id uuid) RETURNS public.token_events
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id uuid := auth.uid();
+  v_event public.token_events;
+  v_shown public.token_events;
+  v_survivor public.token_events;
+begin
+  select e.* into v_event
+  from public.token_events as e
+  where e.user_id = v_user_id and e.id = p_event_id;
+  select e.* into v_shown
+  from public.token_events as e
+  where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
+    and not e.is_voided and e.event_type <> 'VOID';
+  if v_event.id is null then
+    v_event := v_shown;
+  end if;
+  if v_event.id is null then
+    raise exception 'no event % in this ledger', p_event_id
+      using errcode = 'ML204', hint = 'Give the id of an event or a reading of the signed-in user.';
+  end if;
+  -- A migrated reading shows under an id that another event has for its own: no guess is made.
+  if v_event.id <> v_shown.id then
+    raise exception 'two events answer to the id %, one by its own, one by its reading''s',
+      p_event_id
+      using errcode = 'ML213', detail = format('The reading''s event is %s.', v_shown.id),
+        hint = 'Name the reading''s event by its own id, the other one by the id that it shows '
+          'under in the readings.';
+  end if;
+  if v_event.event_type = 'VOID' then
+    raise exception 'event % is a void, and a void stays', v_event.id
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+
+  -- A dual-written event that the migration merged: its reading's event states the same fact.
+  if v_event.is_voided and ledger.void_event_of(v_event.id) is null then
+    select e.* into v_survivor
+    from public.token_events as e
+    where e.user_id = v_user_id and not e.is_voided and e.event_type <> 'VOID'
+      and coalesce(e.reading_id, e.id) = substring(
+        v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
+      )::uuid;
+    if found then
+      return v_survivor;
+    end if;
+  end if;
+  return v_event;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.find_event(p_event_id uuid) IS 'One of the caller''s events, by its id or by its reading''s; for a merged one the event that stands for it; ML204 if there is none, ML213 if there are two, ML202 if it is a void';
+
+CREATE FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into ledger.event_calls (user_id, idempotency_key, call, arguments, result)
+  select auth.uid(), p_key, p_call, p_arguments, p_result
+  where p_key is not null;
+  select p_result;
+$$;
+
+COMMENT ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) IS 'Notes what a call with a key answered, and hands it on';
+
 CREATE FUNCTION ledger.finish_migration(p_run_id bigint) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1099,6 +1488,74 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.guard_batch_update() IS 'Refuses to change who recorded a recalculation (ML101)';
+
+CREATE FUNCTION ledger.guard_direct_insert() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_type text;
+begin
+  if current_user not in ('authenticated', 'service_role', 'anon') then
+    return new;
+  end if;
+  if new.event_type is distinct from 'VOID' then
+    if new.event_date > now() + interval '1 day'
+      or (new.event_type = 'TOPUP' and new.kwh_amount <= 0)
+    then
+      perform ledger.refuse_impossible(new);
+    end if;
+    return new;
+  end if;
+
+  -- Another's row is row level security's to refuse, in its own words.
+  if current_user = 'authenticated' and new.user_id is distinct from auth.uid() then
+    return new;
+  end if;
+  perform ledger.refuse_impossible(new);
+  select e.event_type into v_type
+  from public.token_events as e
+  where e.user_id = new.user_id and e.id = new.void_of_event;
+  if not found then
+    raise exception 'the event that this VOID event cancels is not there: %', new.void_of_event
+      using errcode = '23503', constraint = 'token_events_void_of_event_tenant_fkey',
+        hint = 'void_of_event is the id of an event of the same user, recorded before.';
+  end if;
+  if v_type = 'VOID' then
+    raise exception 'event % is a void, and a void stays', new.void_of_event
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+  if exists (
+    select from public.token_events as v
+    where v.user_id = new.user_id and v.void_of_event = new.void_of_event
+      and v.event_type = 'VOID' and not v.is_voided and v.id <> new.id
+  ) then
+    raise exception 'event % has its VOID event already', new.void_of_event
+      using errcode = '23505', constraint = 'token_events_one_void_a_target',
+        hint = 'Nothing is left to do.';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.guard_direct_insert() IS 'Refuses what an API role may not record: a second VOID event (23505), a void of a void (ML202), a VOID event without its target (ML203, 23503), a date more than a day ahead (ML201), a top-up that adds nothing (23514)';
+
+CREATE FUNCTION ledger.guard_direct_void() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if old.event_type = 'VOID' and new.is_voided and not old.is_voided
+    and current_user in ('authenticated', 'service_role', 'anon')
+  then
+    raise exception 'event % is a void, and a void stays', old.id
+      using errcode = 'ML202', hint = 'Record the cancelled event anew.';
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.guard_direct_void() IS 'Refuses that an API role voids a void (ML202)';
 
 CREATE FUNCTION ledger.guard_event_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1254,6 +1711,25 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.insert_reading() IS 'Instead of an insert into the view electricity_readings: records the event';
+
+CREATE FUNCTION ledger.is_back_dated(p_event public.token_events) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- The last event alone is looked at, in the index: a scan for any later one would find none in
+  -- the usual case, and read everything before it knows.
+  select coalesce((
+    select
+      (e.event_date, e.created_at, e.id)
+      > ((p_event).event_date, (p_event).created_at, (p_event).id)
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+    order by e.event_date desc, e.created_at desc, e.id desc
+    limit 1
+  ), false);
+$$;
+
+COMMENT ON FUNCTION ledger.is_back_dated(p_event public.token_events) IS 'Whether a counted event of the caller comes after this place in the order';
 
 CREATE FUNCTION ledger.is_cut_over() RETURNS boolean
     LANGUAGE sql STABLE
@@ -1520,6 +1996,7 @@ declare
   v_migrated bigint;
   v_completed bigint;
   v_merged bigint;
+  v_applied bigint := 0;
   v_started timestamptz;
 begin
   select array_agg(distinct m.user_id) into v_users
@@ -1568,12 +2045,25 @@ begin
     inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
     where m.reject_reason is null
   ),
+  -- What a rollback set aside about a reading that states the same fact still.
+  kept as materialized (
+    select distinct on (u.user_id, u.reading_id)
+      u.user_id, u.reading_id, u.event_id, u.kind = 'completed event' as completed
+    from ledger.unsettled as u
+    where p_run_id is not null
+      and u.user_id = any (v_users) and u.reading_id = any (p_reading_ids) and u.same_fact
+    order by u.user_id, u.reading_id, u.set_aside_id desc
+  ),
   -- Events of the same user under the reading's own id, voided ones too.
   namesakes as materialized (
     select
       w.user_id,
       w.reading_id,
-      not e.is_voided and e.reading_id is null
+      (not e.is_voided or exists (
+        select from kept as k
+        where k.user_id = e.user_id and k.reading_id = e.id and k.completed
+      ))
+      and e.reading_id is null
       and e.event_type = w.event_type and e.kwh_amount = w.kwh_amount
       and (e.event_date at time zone (select ledger.time_zone()))::date = w.local_day
       and not exists (
@@ -1629,11 +2119,19 @@ begin
     select
       n.user_id,
       n.reading_id,
-      case when s.reading_id is null then n.reading_id else gen_random_uuid() end as event_id,
+      case
+        when k.event_id is not null then k.event_id
+        when s.reading_id is null then n.reading_id
+        else gen_random_uuid()
+      end as event_id,
       false as completed,
       c.id as absorbed_id
     from numbered as n
     left join namesakes as s on s.user_id = n.user_id and s.reading_id = n.reading_id
+    left join kept as k
+      on k.user_id = n.user_id and k.reading_id = n.reading_id and not exists (
+        select from public.token_events as e where e.user_id = k.user_id and e.id = k.event_id
+      )
     left join candidates as c
       on c.user_id = n.user_id and c.event_type = n.event_type and c.kwh_amount = n.kwh_amount
         and c.local_day = n.local_day and c.nth = n.nth
@@ -1722,14 +2220,17 @@ begin
     and m.user_id = any (v_users) and l.user_id = any (v_users)
   order by m.user_id, m.event_date, m.created_at, l.event_id;
 
+  if p_run_id is not null and v_users is not null then
+    v_applied := ledger.apply_set_aside(p_run_id, v_users, p_reading_ids);
+  end if;
   return jsonb_build_object(
     'migrated', v_migrated, 'completed', v_completed, 'merged', v_merged, 'rejected', v_rejected,
-    'insert_seconds', extract(epoch from clock_timestamp() - v_started)
+    'applied', v_applied, 'insert_seconds', extract(epoch from clock_timestamp() - v_started)
   );
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) IS 'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. Without a run it serves a live write and replaces what an earlier version of a row became; what was just written absorbs only events of the last hour';
+COMMENT ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) IS 'Turns the given legacy rows into events: lists, merges, rejects, inserts; counts as jsonb. With a run it applies what a rollback had set aside about them. Without one it serves a live write and replaces what an earlier version of a row became; what was just written absorbs only events of the last hour';
 
 CREATE FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1762,7 +2263,14 @@ begin
     seconds = m.seconds || jsonb_build_object(
       'insert',
       coalesce((m.seconds ->> 'insert')::numeric, 0) + (v_counts ->> 'insert_seconds')::numeric
-    )
+    ),
+    settings = m.settings || case v_counts ->> 'applied'
+      when '0' then '{}'
+      else jsonb_build_object(
+        'applied',
+        coalesce((m.settings ->> 'applied')::bigint, 0) + (v_counts ->> 'applied')::bigint
+      )
+    end
   where m.run_id = p_run_id;
   return v_counts;
 end;
@@ -1880,6 +2388,27 @@ $$;
 
 COMMENT ON FUNCTION ledger.migration_problems() IS 'What stands in the way of the data migration, and what to do about it; empty when nothing does';
 
+CREATE FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) RETURNS public.token_events
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.token_events;
+begin
+  v_event.id := gen_random_uuid();
+  v_event.event_type := p_event_type;
+  v_event.kwh_amount := p_kwh_amount;
+  v_event.observed_kwh := p_observed_kwh;
+  -- The clock, not the transaction's start: who waited for the turn comes after who had it.
+  v_event.event_date := coalesce(p_event_date, clock_timestamp());
+  v_event.created_at := clock_timestamp();
+  perform ledger.refuse_impossible(v_event);
+  return v_event;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'An event as it would be recorded now; refuses what cannot be true';
+
 CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) RETURNS numeric
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1914,6 +2443,104 @@ CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp wi
 $$;
 
 COMMENT ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) IS 'kWh left just before a place in a user''s order: the last anchor plus the steps since';
+
+CREATE FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, current_kwh numeric, supposed_kwh numeric, current_consumption_kwh numeric, supposed_consumption_kwh numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    c.event_id, c.event_type, c.event_date, c.created_at, c.position_kwh, s.position_kwh,
+    c.consumption_kwh, s.consumption_kwh
+  from ledger.positions_if(p_from, p_until) as c
+  inner join ledger.positions_if(p_from, p_until, p_without, p_with, p_new) as s
+    on s.event_id = c.event_id
+  where (c.position_kwh, c.consumption_kwh) is distinct from (s.position_kwh, s.consumption_kwh);
+$$;
+
+COMMENT ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) IS 'Counted events whose position or consumption (kWh) would be another under a supposition';
+
+CREATE FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, position_kwh numeric, consumption_kwh numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with
+  -- The last anchor before the stretch and the first one after it.
+  bounds as materialized (
+    select
+      coalesce((
+        select max(e.event_date)
+        from public.token_events as e
+        where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+          and (e.event_type = 'METER_READING' or e.observed_kwh is not null)
+          and e.event_date < p_from
+      ), '-infinity') as base_date,
+      coalesce((
+        select min(e.event_date)
+        from public.token_events as e
+        where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+          and (e.event_type = 'METER_READING' or e.observed_kwh is not null)
+          and e.event_date > p_until
+      ), 'infinity') as stop_date
+  ),
+  counted as (
+    select e.id, e.event_type, e.event_date, e.created_at, e.kwh_amount, e.observed_kwh
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and not e.is_voided and e.event_type <> 'VOID'
+      and e.event_date >= (select b.base_date from bounds as b)
+      and e.event_date <= (select b.stop_date from bounds as b)
+      and e.id <> all (p_without)
+    union all
+    select e.id, e.event_type, e.event_date, e.created_at, e.kwh_amount, e.observed_kwh
+    from public.token_events as e
+    where e.user_id = (select auth.uid()) and e.id = any (p_with)
+    union all
+    select
+      (p_new).id, (p_new).event_type, (p_new).event_date, (p_new).created_at,
+      (p_new).kwh_amount, (p_new).observed_kwh
+    where (p_new).id is not null
+  ),
+  -- Each as an anchor (what the meter showed) or a step (kWh added).
+  weighed as (
+    select
+      c.*,
+      case c.event_type when 'METER_READING' then c.kwh_amount else c.observed_kwh end as anchor_kwh,
+      case c.event_type when 'METER_READING' then 0 else c.kwh_amount end as step_kwh
+    from counted as c
+  ),
+  -- Island n holds the n-th anchor and the steps up to the next one.
+  islands as (
+    select
+      w.*,
+      count(w.anchor_kwh) over (
+        order by w.event_date, w.created_at, w.id rows unbounded preceding
+      ) as island
+    from weighed as w
+  ),
+  positions as (
+    select
+      i.*,
+      sum(coalesce(i.anchor_kwh, i.step_kwh)) over (
+        partition by i.island order by i.event_date, i.created_at, i.id rows unbounded preceding
+      ) as kwh
+    from islands as i
+  ),
+  consumptions as (
+    select
+      p.*,
+      case
+        when p.anchor_kwh is not null
+        then lag(p.kwh) over (order by p.event_date, p.created_at, p.id)
+          + p.step_kwh - p.anchor_kwh
+      end as used_kwh
+    from positions as p
+  )
+  -- What lies at the base is read for its sake only: its own base is not.
+  select c.id, c.event_type, c.event_date, c.created_at, c.kwh, c.used_kwh
+  from consumptions as c
+  where c.event_date >= p_from;
+$$;
+
+COMMENT ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) IS 'The caller''s positions and consumptions (kWh) from a stretch to the anchor that ends its effect: as they are, or as they would be without some events, with some voided ones, with a new one';
 
 CREATE FUNCTION ledger.prepare_cutback(p_limit integer DEFAULT 1000) RETURNS bigint
     LANGUAGE plpgsql
@@ -2269,53 +2896,6 @@ $$;
 
 COMMENT ON FUNCTION ledger.project_updates() IS 'After an update of token_events (a void): brings the projection up to date';
 
-CREATE TABLE public.token_events (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    user_id uuid NOT NULL,
-    event_type text NOT NULL,
-    event_date timestamp with time zone NOT NULL,
-    kwh_amount numeric NOT NULL,
-    token_cost numeric,
-    notes text,
-    meter_photo_url text,
-    is_voided boolean DEFAULT false NOT NULL,
-    voided_at timestamp with time zone,
-    voided_by uuid,
-    voided_reason text,
-    void_of_event uuid,
-    recalc_batch_id uuid,
-    created_by uuid,
-    metadata jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    observed_kwh numeric,
-    reading_id uuid,
-    idempotency_key text,
-    legacy_token_amount numeric,
-    CONSTRAINT token_events_amount_by_type CHECK ((is_voided OR
-CASE event_type
-    WHEN 'TOPUP'::text THEN (kwh_amount > (0)::numeric)
-    WHEN 'METER_READING'::text THEN (kwh_amount >= (0)::numeric)
-    WHEN 'VOID'::text THEN (kwh_amount = (0)::numeric)
-    ELSE true
-END)),
-    CONSTRAINT token_events_finite CHECK ((is_voided OR ((abs(kwh_amount) < '1000000000000'::numeric) AND ((event_date >= '4713-01-03 00:00:00+00 BC'::timestamp with time zone) AND (event_date <= '294276-12-29 00:00:00+00'::timestamp with time zone)) AND isfinite(created_at) AND ((token_cost IS NULL) OR (abs(token_cost) < '1000000000000'::numeric)) AND ((legacy_token_amount IS NULL) OR (abs(legacy_token_amount) < '1000000000000'::numeric))))),
-    CONSTRAINT token_events_idempotency_key_length CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
-    CONSTRAINT token_events_known_type CHECK ((event_type = ANY (ARRAY['TOPUP'::text, 'METER_READING'::text, 'ADJUSTMENT'::text, 'VOID'::text]))),
-    CONSTRAINT token_events_observed_kwh CHECK (((observed_kwh IS NULL) OR ((event_type = ANY (ARRAY['TOPUP'::text, 'ADJUSTMENT'::text])) AND (observed_kwh >= (0)::numeric) AND (observed_kwh < '1000000000000'::numeric))))
-);
-
-COMMENT ON TABLE public.token_events IS 'The ledger: what each household bought, read and corrected; append-only, the source of truth';
-
-COMMENT ON COLUMN public.token_events.kwh_amount IS 'kWh: bought (TOPUP), shown by the meter (METER_READING), corrected by (ADJUSTMENT), 0 (VOID)';
-
-COMMENT ON COLUMN public.token_events.observed_kwh IS 'kWh that the meter showed right after a TOPUP or ADJUSTMENT; makes the event an anchor';
-
-COMMENT ON COLUMN public.token_events.reading_id IS 'The id under which clients of electricity_readings know this event, where it is not its own';
-
-COMMENT ON COLUMN public.token_events.idempotency_key IS 'Chosen by the client, unique per user: a repeated write is recognised by it';
-
-COMMENT ON COLUMN public.token_events.legacy_token_amount IS 'token_amount of a migrated reading that was no top-up (zero or negative), kept to be shown again';
-
 CREATE FUNCTION ledger.reading_as_event(p_reading ledger.readings) RETURNS public.token_events
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2416,6 +2996,39 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) IS 'Records an event for an old client''s reading, voiding the one that it replaces';
+
+CREATE FUNCTION ledger.refuse_impossible(p_event public.token_events) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_event.event_type = 'VOID' and p_event.void_of_event is null then
+    raise exception 'a VOID event names the event that it cancels'
+      using errcode = 'ML203', hint = 'Set void_of_event, or call void_event().';
+  end if;
+  if p_event.event_type is null or p_event.event_date is null or p_event.kwh_amount is null then
+    raise exception 'an event has a type, a date and an amount in kWh'
+      using errcode = 'ML200', hint = 'Give event_type, event_date and kwh_amount.';
+  end if;
+  if p_event.event_date > now() + interval '1 day' then
+    raise exception 'event_date lies more than a day ahead: %', p_event.event_date
+      using errcode = 'ML201',
+        hint = 'Record what happened, not what will; look at the device''s clock and time zone.';
+  end if;
+  if p_event.event_type = 'TOPUP' and p_event.kwh_amount <= 0 then
+    raise exception 'a top-up adds more than 0 kWh, not %', p_event.kwh_amount
+      using errcode = '23514', constraint = 'token_events_amount_by_type',
+        hint = 'To take kWh away, record an ADJUSTMENT; to cancel a top-up, void it.';
+  end if;
+  if p_event.event_type = 'METER_READING' and p_event.kwh_amount < 0 then
+    raise exception 'a meter shows 0 kWh or more, not %', p_event.kwh_amount
+      using errcode = '23514', constraint = 'token_events_amount_by_type',
+        hint = 'Give the kWh that the meter shows.';
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refuse_impossible(p_event public.token_events) IS 'Refuses a new event that cannot be true, in words for the client: ML200, ML201, ML203, 23514';
 
 CREATE FUNCTION ledger.refuse_taken_id(p_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2635,6 +3248,10 @@ begin
       using errcode = 'ML002', detail = 'Next: ' || v_steps;
   end if;
 
+  -- An undoing that stopped half-way is over when the data moves again.
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(), settings = m.settings || '{"abandoned": true}'
+  where m.kind = 'undo' and m.finished_at is null;
   insert into ledger.migration_runs (kind, settings)
   select 'migrate', jsonb_build_object(
     'time_zone', s.time_zone, 'server_version', current_setting('server_version')
@@ -2646,6 +3263,27 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.start_migration() IS 'Takes over the custom setting ledger.time_zone, checks that the data may move (else ML002 with the list), opens a run';
+
+CREATE FUNCTION ledger.start_undo() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run_id bigint;
+begin
+  select m.run_id into v_run_id
+  from ledger.migration_runs as m
+  where m.kind = 'undo' and m.finished_at is null
+  order by m.run_id desc
+  limit 1;
+  if v_run_id is null then
+    insert into ledger.migration_runs (kind) values ('undo') returning run_id into v_run_id;
+  end if;
+  return v_run_id;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.start_undo() IS 'Opens a run that undoes the data migration, or gives the one that was begun and not finished';
 
 CREATE FUNCTION ledger.sync_copied() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2818,13 +3456,53 @@ $$;
 
 COMMENT ON FUNCTION ledger.time_zone() IS 'The confirmed time zone of the app, UTC while none is confirmed';
 
+CREATE FUNCTION ledger.told_event(p_event_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select to_jsonb(e)
+  from public.token_events as e
+  where e.user_id = (select auth.uid()) and e.id = p_event_id;
+$$;
+
+COMMENT ON FUNCTION ledger.told_event(p_event_id uuid) IS 'One of the caller''s events, as a call answers it';
+
 CREATE FUNCTION ledger.undo_data_migration() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-  v_run_id bigint;
+  v_run_id bigint := ledger.start_undo();
   v_users uuid[];
+  v_counts jsonb;
+begin
+  select coalesce(array_agg(u.user_id), '{}') into v_users
+  from (
+    select l.user_id from ledger.migrated_readings as l
+    union
+    select g.user_id from ledger.merges as g
+    union
+    select a.user_id from ledger.amended_events as a
+  ) as u;
+  perform ledger.undo_users(v_run_id, v_users);
+  delete from ledger.migration_rejects;
+  update ledger.migration_runs as m
+  set finished_at = clock_timestamp(),
+    legacy_rows = (select count(*) from public.electricity_readings)
+  where m.run_id = v_run_id
+  returning m.settings into v_counts;
+  return v_counts;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.undo_data_migration() IS 'Removes exactly what was migrated, un-voids exactly what was merged, sets aside what points at either, keeps everything written since; goes on where batches stopped; counts as jsonb';
+
+CREATE FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
   v_counts jsonb := '{}';
   v_count bigint;
 begin
@@ -2834,20 +3512,20 @@ begin
     raise exception 'meterledger: electricity_readings is a view over the events: they must stay'
       using errcode = 'ML006', detail = 'Next: meterledger cutback, then roll back.';
   end if;
-  insert into ledger.migration_runs (kind) values ('undo') returning run_id into v_run_id;
-  select array_agg(distinct l.user_id) into v_users from ledger.migrated_readings as l;
-  if v_users is not null then
-    perform ledger.take_turns(v_users);
-  end if;
-  insert into ledger.maintenance (purpose) values ('undo data migration');
+  perform ledger.take_turns(p_users);
+  insert into ledger.maintenance (purpose) values ('undo data migration') on conflict do nothing;
 
   -- What clients wrote about migrated events since is set aside, whole, and named: voids, voids of
   -- those voids, and other events' references.
   with recursive
   doomed as (
-    select l.user_id, l.event_id as id from ledger.migrated_readings as l where not l.completed
+    select
+      l.user_id, l.event_id as id, l.event_id,
+      case when not l.superseded then l.reading_id end as reading_id
+    from ledger.migrated_readings as l
+    where l.user_id = any (p_users) and not l.completed
     union
-    select v.user_id, v.id
+    select v.user_id, v.id, d.event_id, d.reading_id
     from doomed as d
     inner join public.token_events as v
       on v.user_id = d.user_id and v.void_of_event = d.id and v.event_type = 'VOID'
@@ -2857,21 +3535,25 @@ begin
     set void_of_event = null
     from doomed as d
     where e.user_id = d.user_id and e.void_of_event = d.id and e.event_type <> 'VOID'
-    returning e.user_id, e.id, d.id as target_id
+    returning
+      e.user_id, e.id, d.id as target_id,
+      case when d.id = d.event_id then d.reading_id end as reading_id
   ),
   moved as (
     delete from public.token_events as v
     using doomed as d
     where v.user_id = d.user_id and v.id = d.id and v.event_type = 'VOID'
-    returning v.*
+    returning v.user_id, v.void_of_event, d.reading_id, d.event_id, to_jsonb(v) as row_data
   )
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, to_jsonb(m)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    m.user_id, 'void event', 'it voids migrated event ' || m.void_of_event, m.row_data,
+    m.reading_id, m.event_id
   from moved as m
   union all
   select
     c.user_id, 'event reference', format('event %s refers to event %s', c.id, c.target_id),
-    jsonb_build_object('id', c.id, 'void_of_event', c.target_id)
+    jsonb_build_object('id', c.id, 'void_of_event', c.target_id), c.reading_id, c.target_id
   from cleared as c;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('void_events_set_aside', v_count);
@@ -2880,37 +3562,68 @@ begin
     update public.recalculation_batches as b
     set trigger_event_id = null
     from ledger.migrated_readings as l
-    where b.user_id = l.user_id and b.trigger_event_id = l.event_id and not l.completed
-    returning l.event_id, b.*
+    where l.user_id = any (p_users)
+      and b.user_id = l.user_id and b.trigger_event_id = l.event_id and not l.completed
+    returning
+      b.user_id, b.id, l.event_id, case when not l.superseded then l.reading_id end as reading_id,
+      to_jsonb(b) as row_data
   )
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
   select
     m.user_id, 'batch reference', format('batch %s refers to migrated event %s', m.id, m.event_id),
-    to_jsonb(m) - 'event_id' || jsonb_build_object('trigger_event_id', m.event_id)
+    m.row_data || jsonb_build_object('trigger_event_id', m.event_id), m.reading_id, m.event_id
   from moved as m;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('batch_references_set_aside', v_count);
 
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e)
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'voided event', 'a client voided this migrated event', to_jsonb(e),
+    case when not l.superseded then l.reading_id end, e.id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where e.is_voided and not l.sync_voided and not l.completed;
+  where l.user_id = any (p_users) and e.is_voided and not l.sync_voided and not l.completed;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('voided_events_set_aside', v_count);
 
-  insert into ledger.set_aside (user_id, kind, reason, row_data)
-  select e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id,
-    to_jsonb(e)
+  -- A completed event stays, void; what must be known is that its void is its reading's.
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'completed event', 'a client voided this completed event', to_jsonb(e),
+    l.reading_id, e.id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where e.recalc_batch_id is not null and not l.completed;
+  where l.user_id = any (p_users) and e.is_voided and not l.sync_voided and l.completed
+    and not l.superseded;
+
+  insert into ledger.set_aside (user_id, kind, reason, row_data, reading_id, event_id)
+  select
+    e.user_id, 'recalculation link', 'migrated event of batch ' || e.recalc_batch_id, to_jsonb(e),
+    case when not l.superseded then l.reading_id end, e.id
+  from ledger.migrated_readings as l
+  inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
+  where l.user_id = any (p_users) and e.recalc_batch_id is not null and not l.completed;
+
+  update ledger.set_aside as a
+  set migrated_event = to_jsonb(e) || jsonb_build_object(
+    'local_day', (e.event_date at time zone (select ledger.time_zone()))::date,
+    'merged', (
+      select coalesce(jsonb_agg(to_jsonb(m) order by m.id), '[]')
+      from ledger.merges as g
+      inner join public.token_events as m on m.user_id = g.user_id and m.id = g.event_id
+      where g.user_id = e.user_id and g.survivor_id = e.id and e.is_voided
+    )
+  )
+  from public.token_events as e
+  where a.user_id = any (p_users) and a.settled_at is null and a.reading_id is not null
+    and a.migrated_event is null and e.user_id = a.user_id and e.id = a.event_id;
 
   -- A merged event whose survivor a client voided stays voided, in the client's words.
   with stays as (
     delete from ledger.merges as g
     using ledger.migrated_readings as l, public.token_events as s
-    where l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
+    where g.user_id = any (p_users)
+      and l.user_id = g.user_id and l.reading_id = g.reading_id and l.event_id = g.survivor_id
       and s.user_id = g.user_id and s.id = g.survivor_id
       and s.is_voided and not l.sync_voided
     returning g.user_id, g.event_id, s.voided_at, s.voided_by, s.voided_reason
@@ -2922,7 +3635,8 @@ begin
 
   delete from public.token_events as e
   using ledger.migrated_readings as l
-  where e.user_id = l.user_id and e.id = l.event_id and not l.completed;
+  where l.user_id = any (p_users)
+    and e.user_id = l.user_id and e.id = l.event_id and not l.completed;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('removed', v_count);
 
@@ -2930,7 +3644,7 @@ begin
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.merges as g
-  where e.user_id = g.user_id and e.id = g.event_id
+  where g.user_id = any (p_users) and e.user_id = g.user_id and e.id = g.event_id
     and e.voided_reason = 'merged into ' || g.reading_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('unmerged', v_count);
@@ -2938,7 +3652,7 @@ begin
   update public.token_events as e
   set is_voided = false, voided_at = null, voided_by = null, voided_reason = null
   from ledger.migrated_readings as l
-  where l.completed and l.sync_voided and e.user_id = l.user_id and e.id = l.event_id;
+  where l.user_id = any (p_users) and l.completed and l.sync_voided and e.user_id = l.user_id and e.id = l.event_id;
 
   update public.token_events as e
   set event_date = b.event_date, observed_kwh = b.observed_kwh, token_cost = b.token_cost,
@@ -2947,24 +3661,28 @@ begin
     metadata = case when (a.before ->> 'had_metadata')::boolean then a.before -> 'metadata' end
   from ledger.amended_events as a
   cross join lateral jsonb_populate_record(null::public.token_events, a.before) as b
-  where e.user_id = a.user_id and e.id = a.event_id;
+  where a.user_id = any (p_users) and e.user_id = a.user_id and e.id = a.event_id;
   get diagnostics v_count = row_count;
   v_counts := v_counts || jsonb_build_object('restored', v_count);
 
-  delete from ledger.migrated_readings;
-  delete from ledger.merges;
-  delete from ledger.amended_events;
-  delete from ledger.migration_rejects;
+  delete from ledger.migrated_readings as l where l.user_id = any (p_users);
+  get diagnostics v_count = row_count;
+  delete from ledger.merges as g where g.user_id = any (p_users);
+  delete from ledger.amended_events as a where a.user_id = any (p_users);
   delete from ledger.maintenance where xact_id = pg_current_xact_id();
   update ledger.migration_runs as m
-  set finished_at = clock_timestamp(), settings = v_counts,
-    legacy_rows = (select count(*) from public.electricity_readings)
-  where m.run_id = v_run_id;
-  return v_counts;
+  set settings = m.settings || (
+    select jsonb_object_agg(
+      c.key, coalesce((m.settings ->> c.key)::bigint, 0) + c.value::bigint
+    )
+    from jsonb_each_text(v_counts) as c
+  )
+  where m.run_id = p_run_id;
+  return v_counts || jsonb_build_object('unlisted', v_count);
 end;
 $$;
 
-COMMENT ON FUNCTION ledger.undo_data_migration() IS 'Removes exactly what was migrated, un-voids exactly what was merged, sets aside what points at either, keeps everything written since; counts as jsonb';
+COMMENT ON FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) IS 'Undoes the data migration of the given users, as part of a run; may be its own transaction';
 
 CREATE FUNCTION ledger.update_reading() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3001,6 +3719,18 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: changes the reading''s event';
+
+CREATE FUNCTION ledger.void_event_of(p_event_id uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select v.id
+  from public.token_events as v
+  where v.user_id = (select auth.uid()) and v.void_of_event = p_event_id
+    and v.event_type = 'VOID' and not v.is_voided;
+$$;
+
+COMMENT ON FUNCTION ledger.void_event_of(p_event_id uuid) IS 'The VOID event of one of the caller''s events';
 
 CREATE FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3087,6 +3817,33 @@ $$;
 
 COMMENT ON FUNCTION ledger.void_survivors() IS 'After a client voids a merged event: voids the migrated event that stands for the same fact';
 
+CREATE FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_affected jsonb := ledger.affected_events(p_from, p_until, p_without, p_with);
+  v_batch jsonb;
+begin
+  insert into public.recalculation_batches as b (
+    id, user_id, trigger_type, trigger_event_id, affected_events, events_count, created_by
+  )
+  values (
+    p_batch_id, v_user_id, p_trigger_type, p_trigger_event_id, v_affected,
+    jsonb_array_length(v_affected), v_user_id
+  )
+  returning to_jsonb(b) into v_batch;
+  update public.token_events as e
+  set recalc_batch_id = p_batch_id
+  from jsonb_array_elements(v_affected) as a (event)
+  where e.user_id = v_user_id and e.id = (a.event ->> 'event_id')::uuid;
+  return v_batch;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) IS 'Writes the recalculation of a change that is made already, and links the affected events to it';
+
 CREATE FUNCTION public.calculate_user_positions(p_user_id uuid) RETURNS TABLE(event_id uuid, user_id uuid, event_type text, event_date timestamp with time zone, kwh_amount numeric, token_cost numeric, notes text, meter_photo_url text, calculated_position numeric, daily_consumption numeric, is_topup boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3155,6 +3912,165 @@ CREATE FUNCTION public.create_user_profile() RETURNS trigger
 
 COMMENT ON FUNCTION public.create_user_profile() IS 'Gives each new user a profile';
 
+CREATE FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone DEFAULT NULL::timestamp with time zone, p_observed_kwh numeric DEFAULT NULL::numeric) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_new public.token_events;
+  v_later jsonb;
+  v_result jsonb;
+begin
+  if auth.uid() is null then
+    raise exception 'nobody is signed in, and preview_backdate is for a user''s own ledger'
+      using errcode = '28000', hint = 'Send the user''s access token.';
+  end if;
+  v_new := ledger.new_event(p_event_type, p_kwh_amount, p_event_date, p_observed_kwh);
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'event_id', c.event_id, 'event_type', c.event_type, 'event_date', c.event_date,
+      'old_kwh', c.current_kwh, 'new_kwh', c.supposed_kwh,
+      'old_consumption_kwh', c.current_consumption_kwh,
+      'new_consumption_kwh', c.supposed_consumption_kwh
+    )
+    order by c.event_date, c.created_at, c.event_id
+  ), '[]') into v_later
+  from ledger.position_changes(v_new.event_date, v_new.event_date, p_new => v_new) as c;
+  select jsonb_build_object(
+    'position_kwh', p.position_kwh, 'consumption_kwh', p.consumption_kwh, 'later', v_later
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date, p_new => v_new) as p
+  where p.event_id = v_new.id;
+  return v_result;
+end;
+$$;
+
+COMMENT ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'What record_event would do, without doing it. Answers {position_kwh, consumption_kwh, later}: later is an array of {event_id, event_type, event_date, old_kwh, new_kwh, old_consumption_kwh, new_consumption_kwh} of the events whose position or consumption would change';
+
+CREATE FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_user_id uuid := auth.uid();
+  v_arguments jsonb := jsonb_build_object('event_id', p_event_id);
+  v_result jsonb := ledger.begin_call('recalculate', p_idempotency_key, v_arguments);
+  v_event public.token_events;
+  v_replaced public.token_events;
+  v_batch_id uuid := gen_random_uuid();
+  v_void_id uuid;
+  v_known_id uuid;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_event := ledger.find_event(p_event_id);
+
+  -- What changed is read from the events: one that counts was recorded, or stands in for a voided
+  -- one that it names; one that is void was deleted.
+  if v_event.is_voided then
+    v_void_id := ledger.void_event_of(v_event.id);
+    if v_void_id is null then
+      raise exception 'event % is half void: it is marked, and its VOID event is missing',
+        v_event.id
+        using errcode = 'ML209', hint = 'Insert its VOID event, or call void_event().';
+    end if;
+    select v.recalc_batch_id into v_known_id
+    from public.token_events as v
+    where v.user_id = v_user_id and v.id = v_void_id;
+  else
+    select e.* into v_replaced
+    from public.token_events as e
+    where e.user_id = v_user_id and e.is_voided and e.event_type <> 'VOID'
+      and e.id = substring(
+        v_event.metadata ->> 'replaces' from '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      )::uuid;
+    v_void_id := ledger.void_event_of(v_replaced.id);
+    select b.id into v_known_id
+    from public.recalculation_batches as b
+    where b.user_id = v_user_id and b.trigger_event_id = v_event.id and b.rolled_back_at is null
+    limit 1;
+  end if;
+  if v_known_id is not null then
+    raise exception 'this change of event % is recorded already, in recalculation %',
+      v_event.id, v_known_id
+      using errcode = 'ML212', hint = 'Read that recalculation back.';
+  end if;
+
+  update public.token_events as e
+  set recalc_batch_id = v_batch_id
+  where e.user_id = v_user_id and e.id in (v_event.id, v_void_id);
+  v_result := jsonb_build_object('batch', ledger.write_batch(
+    v_batch_id,
+    case
+      when v_replaced.id is not null and 'TOPUP' in (v_replaced.event_type, v_event.event_type)
+      then 'EDIT_TOPUP'
+      when v_replaced.id is not null or v_event.event_type <> 'TOPUP' then 'MANUAL_CORRECTION'
+      when v_event.is_voided then 'DELETE_TOPUP'
+      else 'BACKDATE_TOPUP'
+    end,
+    v_event.id,
+    least(v_event.event_date, v_replaced.event_date),
+    greatest(v_event.event_date, v_replaced.event_date),
+    case when v_event.is_voided then '{}' else array[v_event.id] end,
+    case
+      when v_event.is_voided then array[v_event.id]
+      when v_replaced.id is not null then array[v_replaced.id]
+      else '{}'
+    end
+  ));
+  return ledger.finish_call('recalculate', p_idempotency_key, v_arguments, v_result);
+end;
+$_$;
+
+COMMENT ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) IS 'For a change that was written directly: writes the recalculation of a recorded, replaced (metadata.replaces) or voided event, old positions being those without the change, and links the affected events. Answers {batch}';
+
+CREATE FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone DEFAULT NULL::timestamp with time zone, p_token_cost numeric DEFAULT NULL::numeric, p_notes text DEFAULT NULL::text, p_meter_photo_url text DEFAULT NULL::text, p_observed_kwh numeric DEFAULT NULL::numeric, p_metadata jsonb DEFAULT NULL::jsonb, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object(
+    'event_type', p_event_type, 'kwh_amount', p_kwh_amount,
+    'event_date', p_event_date at time zone 'UTC', 'token_cost', p_token_cost, 'notes', p_notes,
+    'meter_photo_url', p_meter_photo_url, 'observed_kwh', p_observed_kwh, 'metadata', p_metadata
+  );
+  v_result jsonb := ledger.begin_call('record_event', p_idempotency_key, v_arguments);
+  v_new public.token_events;
+  v_batch_id uuid;
+  v_batch jsonb;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_new := ledger.new_event(p_event_type, p_kwh_amount, p_event_date, p_observed_kwh);
+  v_new.token_cost := p_token_cost;
+  v_new.notes := p_notes;
+  v_new.meter_photo_url := p_meter_photo_url;
+  v_new.metadata := p_metadata;
+  if ledger.is_back_dated(v_new) then
+    v_batch_id := gen_random_uuid();
+  end if;
+  perform ledger.apply_change(null, null, v_new, v_batch_id, p_idempotency_key);
+  if v_batch_id is not null then
+    v_batch := ledger.write_batch(
+      v_batch_id,
+      case p_event_type when 'TOPUP' then 'BACKDATE_TOPUP' else 'MANUAL_CORRECTION' end,
+      v_new.id, v_new.event_date, v_new.event_date, array[v_new.id], '{}'
+    );
+  end if;
+  select jsonb_build_object(
+    'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
+    'consumption_kwh', p.consumption_kwh, 'batch', v_batch
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  where p.event_id = v_new.id;
+  return ledger.finish_call('record_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) IS 'Records a TOPUP, METER_READING or ADJUSTMENT (kWh; cost in the profile''s currency; now unless p_event_date says when). Answers {event, position_kwh, consumption_kwh, batch}; batch is the recalculation of a back-dated event, else null';
+
 CREATE FUNCTION public.refresh_readings_mv() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3180,6 +4096,213 @@ end;
 $$;
 
 COMMENT ON FUNCTION public.refresh_readings_mv() IS 'Refreshes electricity_readings_mv beside its readers; answers skipped while another refresh runs';
+
+CREATE FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object(
+    'event_id', p_event_id, 'changes', p_changes, 'reason', p_reason
+  );
+  v_result jsonb := ledger.begin_call('replace_event', p_idempotency_key, v_arguments);
+  v_old public.token_events;
+  v_new public.token_events;
+  v_batch_id uuid := gen_random_uuid();
+  v_batch jsonb;
+  v_unknown text;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  if jsonb_typeof(p_changes) is distinct from 'object' or p_changes = '{}' then
+    raise exception 'p_changes is an object of the columns to change'
+      using errcode = 'ML200', hint = 'For example {"kwh_amount": 20, "notes": null}.';
+  end if;
+  select string_agg(k.name, ', ') into v_unknown
+  from jsonb_object_keys(p_changes) as k (name)
+  where k.name not in (
+    'event_type', 'event_date', 'kwh_amount', 'observed_kwh', 'token_cost', 'notes',
+    'meter_photo_url', 'metadata'
+  );
+  if v_unknown is not null then
+    raise exception 'an event''s % cannot be replaced', v_unknown
+      using errcode = 'ML200', hint = 'p_changes may hold event_type, event_date, kwh_amount, '
+        'observed_kwh, token_cost, notes, meter_photo_url and metadata.';
+  end if;
+  v_old := ledger.find_event(p_event_id);
+  if v_old.is_voided then
+    raise exception 'event % is void, and nothing can stand in for it', v_old.id
+      using errcode = 'ML205', hint = 'Replace the event that stands for it now, or record one.';
+  end if;
+
+  -- It keeps created_at, and with it its place among events of the same date.
+  v_new := ledger.event_again(jsonb_populate_record(v_old, p_changes), 'replaces');
+  perform ledger.refuse_impossible(v_new);
+  perform ledger.apply_change(v_old.id, p_reason, v_new, v_batch_id, p_idempotency_key);
+  v_batch := ledger.write_batch(
+    v_batch_id,
+    case when 'TOPUP' in (v_old.event_type, v_new.event_type) then 'EDIT_TOPUP'
+      else 'MANUAL_CORRECTION' end,
+    v_new.id, least(v_old.event_date, v_new.event_date),
+    greatest(v_old.event_date, v_new.event_date), array[v_new.id], array[v_old.id]
+  );
+  select jsonb_build_object(
+    'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
+    'consumption_kwh', p.consumption_kwh, 'replaced', ledger.told_event(v_old.id),
+    'void', ledger.told_event(ledger.void_event_of(v_old.id)), 'batch', v_batch
+  ) into v_result
+  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  where p.event_id = v_new.id;
+  return ledger.finish_call('replace_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) IS 'Voids an event and records it again with the changed columns; what p_changes does not name stays. Linked both ways: metadata.replaces, and metadata.replaced_by of the VOID event. Answers {event, position_kwh, consumption_kwh, replaced, void, batch}';
+
+CREATE FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_arguments jsonb := jsonb_build_object('batch_id', p_batch_id, 'reason', p_reason);
+  v_result jsonb := ledger.begin_call('rollback_recalculation', p_idempotency_key, v_arguments);
+  v_batch public.recalculation_batches;
+  v_trigger public.token_events;
+  v_lost public.token_events;
+  v_new public.token_events;
+  v_voided_id uuid;
+  v_is_deletion boolean;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  select b.* into v_batch
+  from public.recalculation_batches as b
+  where b.user_id = v_user_id and b.id = p_batch_id;
+  if not found then
+    raise exception 'no recalculation % in this ledger', p_batch_id
+      using errcode = 'ML204', hint = 'Give the id of a recalculation of the signed-in user.';
+  end if;
+  if v_batch.rolled_back_at is not null then
+    raise exception 'recalculation % was rolled back at %', p_batch_id, v_batch.rolled_back_at
+      using errcode = 'ML207', hint = 'Nothing is left to do.';
+  end if;
+  if v_batch.can_rollback_until is null or now() > v_batch.can_rollback_until then
+    raise exception 'recalculation % can no longer be rolled back, its time ended at %',
+      p_batch_id, coalesce(v_batch.can_rollback_until::text, 'once')
+      using errcode = 'ML208', hint = 'Replace or void the event itself.';
+  end if;
+
+  -- The event that the change cancelled, by the link of its VOID event: the trigger itself where it
+  -- was deleted, the original where it was replaced.
+  if exists (
+    select from public.token_events as e
+    where e.user_id = v_user_id and e.id = v_batch.trigger_event_id
+  ) then
+    v_trigger := ledger.find_event(v_batch.trigger_event_id);
+  end if;
+  select e.* into v_lost
+  from public.token_events as v
+  inner join public.token_events as e on e.user_id = v.user_id and e.id = v.void_of_event
+  where v.user_id = v_user_id and v.recalc_batch_id = p_batch_id
+    and v.event_type = 'VOID' and not v.is_voided;
+  if (
+    select count(*) > 1 from public.token_events as v
+    where v.user_id = v_user_id and v.recalc_batch_id = p_batch_id
+      and v.event_type = 'VOID' and not v.is_voided
+  ) then
+    raise exception 'recalculation % is linked to more than one void', p_batch_id
+      using errcode = 'ML209', hint = 'Replace or void the events themselves.';
+  end if;
+  v_is_deletion := coalesce(
+    v_lost.id = v_trigger.id, v_batch.trigger_type = 'DELETE_TOPUP' and v_trigger.id is not null
+  );
+  if v_is_deletion then
+    v_lost := v_trigger;
+  end if;
+  if v_trigger.id is null or v_trigger.is_voided <> v_is_deletion then
+    raise exception 'what recalculation % recorded has changed since: event % is %', p_batch_id,
+      coalesce(v_batch.trigger_event_id::text, 'unknown'),
+      case when v_trigger.id is null then 'not known' when v_trigger.is_voided then 'void'
+        else 'not void' end
+      using errcode = 'ML209',
+        hint = 'Roll back the later change of this event first, or replace or void it itself.';
+  end if;
+
+  if not v_is_deletion then
+    v_voided_id := v_trigger.id;
+  end if;
+  if v_lost.id is not null then
+    v_new := ledger.event_again(v_lost, 'recreates');
+  end if;
+  perform ledger.apply_change(v_voided_id, p_reason, v_new, null, p_idempotency_key);
+  update public.recalculation_batches as b
+  set rolled_back_at = now(), rollback_reason = p_reason
+  where b.user_id = v_user_id and b.id = p_batch_id
+  returning b.* into v_batch;
+  -- Older recalculations of the event that is back now follow it, so they can still be rolled back.
+  update public.recalculation_batches as b
+  set trigger_event_id = v_new.id
+  where b.user_id = v_user_id and b.trigger_event_id = v_lost.id and b.rolled_back_at is null;
+
+  v_result := jsonb_build_object(
+    'batch', to_jsonb(v_batch),
+    'event', ledger.told_event(v_new.id),
+    'voided', ledger.told_event(v_voided_id),
+    'affected_events', ledger.affected_events(
+      least(v_trigger.event_date, v_lost.event_date),
+      greatest(v_trigger.event_date, v_lost.event_date),
+      array_remove(array[v_new.id], null), array_remove(array[v_voided_id], null)
+    )
+  );
+  return ledger.finish_call('rollback_recalculation', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) IS 'Takes back the change that a recalculation recorded, within its 24 hours: what was recorded is voided, what was deleted or replaced is recorded again; what came in since stays and is recomputed. Answers {batch, event, voided, affected_events}';
+
+CREATE FUNCTION public.void_event(p_event_id uuid, p_reason text DEFAULT NULL::text, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_arguments jsonb := jsonb_build_object('event_id', p_event_id, 'reason', p_reason);
+  v_result jsonb := ledger.begin_call('void_event', p_idempotency_key, v_arguments);
+  v_old public.token_events;
+  v_batch_id uuid;
+  v_batch jsonb;
+begin
+  if v_result is not null then
+    return v_result;
+  end if;
+  v_old := ledger.find_event(p_event_id);
+  if v_old.is_voided and ledger.void_event_of(v_old.id) is not null then
+    raise exception 'event % is void already', v_old.id
+      using errcode = 'ML205', hint = 'Nothing is left to do.';
+  end if;
+  if not v_old.is_voided and ledger.is_back_dated(v_old) then
+    v_batch_id := gen_random_uuid();
+  end if;
+  perform ledger.apply_change(v_old.id, p_reason, null, v_batch_id, p_idempotency_key);
+  if v_batch_id is not null then
+    v_batch := ledger.write_batch(
+      v_batch_id,
+      case v_old.event_type when 'TOPUP' then 'DELETE_TOPUP' else 'MANUAL_CORRECTION' end,
+      v_old.id, v_old.event_date, v_old.event_date, '{}', array[v_old.id]
+    );
+  end if;
+  v_result := jsonb_build_object(
+    'event', ledger.told_event(v_old.id),
+    'void', ledger.told_event(ledger.void_event_of(v_old.id)),
+    'batch', v_batch
+  );
+  return ledger.finish_call('void_event', p_idempotency_key, v_arguments, v_result);
+end;
+$$;
+
+COMMENT ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) IS 'Voids an event: marks it and writes its VOID event, or the half that is missing. Answers {event, void, batch}; batch is the recalculation if counted events come after it, else null';
 
 CREATE TABLE ledger.amended_events (
     user_id uuid NOT NULL,
@@ -3250,6 +4373,18 @@ ALTER TABLE ledger.deployments ALTER COLUMN deployment_id ADD GENERATED ALWAYS A
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE ledger.event_calls (
+    user_id uuid NOT NULL,
+    idempotency_key text NOT NULL,
+    call text NOT NULL,
+    arguments jsonb NOT NULL,
+    result jsonb NOT NULL,
+    called_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT event_calls_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200)))
+);
+
+COMMENT ON TABLE ledger.event_calls IS 'The first result of each call that came with a client''s key: a repeat is answered with it';
 
 CREATE TABLE ledger.found_objects (
     object_name text NOT NULL,
@@ -3564,10 +4699,22 @@ CREATE TABLE ledger.set_aside (
     kind text NOT NULL,
     reason text NOT NULL,
     row_data jsonb NOT NULL,
-    set_aside_at timestamp with time zone DEFAULT now() NOT NULL
+    set_aside_at timestamp with time zone DEFAULT now() NOT NULL,
+    reading_id uuid,
+    event_id uuid,
+    migrated_event jsonb,
+    settled_at timestamp with time zone
 );
 
-COMMENT ON TABLE ledger.set_aside IS 'Rows that a rollback had to take out of public tables, whole, with the reason';
+COMMENT ON TABLE ledger.set_aside IS 'Rows that a rollback had to take out of the way, whole, with the reason';
+
+COMMENT ON COLUMN ledger.set_aside.reading_id IS 'The legacy reading that it is about; a later data migration that migrates it applies it again';
+
+COMMENT ON COLUMN ledger.set_aside.event_id IS 'The migrated event that stood for this reading, and gets this id again';
+
+COMMENT ON COLUMN ledger.set_aside.migrated_event IS 'That event as it was, its day in the app''s zone, and the events that were merged into it';
+
+COMMENT ON COLUMN ledger.set_aside.settled_at IS 'When it was applied again, or a person decided about it; null: it waits';
 
 ALTER TABLE ledger.set_aside ALTER COLUMN set_aside_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ledger.set_aside_set_aside_id_seq
@@ -3594,6 +4741,28 @@ COMMENT ON COLUMN ledger.settings.time_zone IS 'The app''s time zone, which says
 COMMENT ON COLUMN ledger.settings.defer_backfill IS 'True: pushing phase 4 installs its functions and leaves the data to batches';
 
 COMMENT ON COLUMN ledger.settings.environment IS 'The name under which operators know this database; a command aimed at another one stops';
+
+CREATE VIEW ledger.unsettled WITH (security_invoker='true') AS
+ SELECT a.set_aside_id,
+    a.user_id,
+    a.reading_id,
+    a.event_id,
+    a.kind,
+    a.reason,
+    a.row_data,
+    a.migrated_event,
+    a.set_aside_at,
+    ((m.reject_reason IS NULL) AND (m.event_type = (a.migrated_event ->> 'event_type'::text)) AND (m.kwh_amount = ((a.migrated_event ->> 'kwh_amount'::text))::numeric) AND (COALESCE(m.observed_kwh, ('-1'::integer)::numeric) = COALESCE(((a.migrated_event ->> 'observed_kwh'::text))::numeric, ('-1'::integer)::numeric)) AND ((m.event_date = ((a.migrated_event ->> 'event_date'::text))::timestamp with time zone) OR (m.local_day = ((a.migrated_event ->> 'local_day'::text))::date))) AS same_fact,
+    ((NOT (EXISTS ( SELECT
+           FROM ledger.migrated_readings l
+          WHERE ((l.user_id = a.user_id) AND (l.reading_id = a.reading_id) AND (NOT l.superseded))))) AND (NOT (EXISTS ( SELECT
+           FROM ledger.migration_rejects x
+          WHERE (x.reading_id = a.reading_id))))) AS is_pending
+   FROM (ledger.set_aside a
+     JOIN ledger.mapped_readings m ON (((m.user_id = a.user_id) AND (m.reading_id = a.reading_id))))
+  WHERE ((a.settled_at IS NULL) AND (a.reading_id IS NOT NULL));
+
+COMMENT ON VIEW ledger.unsettled IS 'What a rollback set aside about readings and nothing has applied again: where the reading is pending, its migration will (same_fact) or will not; where it is not, a person decides';
 
 CREATE MATERIALIZED VIEW public.electricity_readings_mv AS
  WITH counted AS (
@@ -3717,6 +4886,9 @@ ALTER TABLE ONLY ledger.cutovers
 ALTER TABLE ONLY ledger.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (deployment_id);
 
+ALTER TABLE ONLY ledger.event_calls
+    ADD CONSTRAINT event_calls_pkey PRIMARY KEY (user_id, idempotency_key);
+
 ALTER TABLE ONLY ledger.found_objects
     ADD CONSTRAINT found_objects_pkey PRIMARY KEY (object_name);
 
@@ -3770,6 +4942,8 @@ ALTER TABLE ONLY public.user_profiles
 
 CREATE INDEX readings_newest ON ledger.readings USING btree (user_id, date DESC, created_at DESC, id DESC);
 
+CREATE INDEX set_aside_unsettled ON ledger.set_aside USING btree (user_id, reading_id) WHERE ((settled_at IS NULL) AND (reading_id IS NOT NULL));
+
 CREATE UNIQUE INDEX electricity_readings_mv_key ON public.electricity_readings_mv USING btree (user_id, id);
 
 CREATE INDEX electricity_readings_user_date ON public.electricity_readings USING btree (user_id, date DESC);
@@ -3804,9 +4978,13 @@ CREATE TRIGGER recalculation_batches_guard_update BEFORE UPDATE ON public.recalc
 
 CREATE TRIGGER token_events_guard_delete AFTER DELETE ON public.token_events REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.guard_event_delete();
 
+CREATE TRIGGER token_events_guard_insert BEFORE INSERT ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_direct_insert();
+
 CREATE TRIGGER token_events_guard_truncate BEFORE TRUNCATE ON public.token_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_truncate();
 
 CREATE TRIGGER token_events_guard_update BEFORE UPDATE ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_event_update();
+
+CREATE TRIGGER token_events_guard_void BEFORE UPDATE ON public.token_events FOR EACH ROW EXECUTE FUNCTION ledger.guard_direct_void();
 
 CREATE TRIGGER token_events_project_deletes AFTER DELETE ON public.token_events REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger.project_deletes();
 
@@ -3824,6 +5002,9 @@ CREATE TRIGGER token_events_void_survivors AFTER UPDATE ON public.token_events R
 
 CREATE TRIGGER user_profiles_erase_user AFTER DELETE ON public.user_profiles REFERENCING OLD TABLE AS old_profiles FOR EACH STATEMENT EXECUTE FUNCTION ledger.erase_user();
 
+ALTER TABLE ONLY ledger.event_calls
+    ADD CONSTRAINT event_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.user_profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.electricity_readings
     ADD CONSTRAINT electricity_readings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.user_profiles(id) ON DELETE CASCADE;
 
@@ -3839,6 +5020,10 @@ ALTER TABLE ONLY public.token_events
 ALTER TABLE ONLY public.user_profiles
     ADD CONSTRAINT user_profiles_id_fkey FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
 
+CREATE POLICY "Users note their own calls" ON ledger.event_calls FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "Users see their own calls" ON ledger.event_calls FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "Users see their own readings" ON ledger.readings FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 ALTER TABLE ledger.amended_events ENABLE ROW LEVEL SECURITY;
@@ -3848,6 +5033,8 @@ ALTER TABLE ledger.cutback_marks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ledger.cutovers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.deployments ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.event_calls ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.found_objects ENABLE ROW LEVEL SECURITY;
 
@@ -3917,90 +5104,10 @@ GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
+REVOKE ALL ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) TO authenticated;
+
 REVOKE ALL ON FUNCTION ledger.amend_namesakes(p_reading_ids uuid[], p_run_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
-
-GRANT SELECT ON TABLE ledger.readings TO authenticated;
-GRANT SELECT ON TABLE ledger.readings TO service_role;
-
-REVOKE ALL ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_reading_rights() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cut_over(p_acknowledged text[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cutover_findings() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_event_delete() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_event_update() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.guard_settings() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.in_maintenance() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.insert_reading() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migration_differences() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.prepare_cutback(p_limit integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project(p_spans ledger.span[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_deletes() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_everything(p_users uuid[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.token_events TO authenticated;
 GRANT SELECT ON TABLE public.token_events TO service_role;
@@ -4062,11 +5169,131 @@ GRANT INSERT(observed_kwh) ON TABLE public.token_events TO service_role;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO authenticated;
 GRANT INSERT(idempotency_key) ON TABLE public.token_events TO service_role;
 
+REVOKE ALL ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.apply_change(p_target uuid, p_reason text, p_new public.token_events, p_batch_id uuid, p_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.apply_set_aside(p_run_id bigint, p_users uuid[], p_reading_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.apply_time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.archive_obstacles(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.begin_call(p_call text, p_key text, p_arguments jsonb) TO authenticated;
+
+GRANT SELECT ON TABLE ledger.readings TO authenticated;
+GRANT SELECT ON TABLE ledger.readings TO service_role;
+
+REVOKE ALL ON FUNCTION ledger.change_reading(p_old ledger.readings, p_new ledger.readings) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_owner(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading(p_row jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_reading_rights() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cut_over(p_acknowledged text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_findings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.event_again(p_event public.token_events, p_link text) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.find_event(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.find_event(p_event_id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.finish_call(p_call text, p_key text, p_arguments jsonb, p_result jsonb) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.finish_migration(p_run_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.give_grants(p_relation regclass, p_grants jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_batch_update() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_direct_insert() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_direct_void() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_event_delete() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_event_update() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.guard_settings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.in_maintenance() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.insert_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.is_back_dated(p_event public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.is_back_dated(p_event public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_data(p_batch_rows integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migrate_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migration_differences() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.prepare_cutback(p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project(p_spans ledger.span[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_deletes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_everything(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO authenticated;
+GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO service_role;
 
 REVOKE ALL ON FUNCTION ledger.refuse_taken_id(p_id uuid) FROM PUBLIC;
 
@@ -4086,6 +5313,8 @@ REVOKE ALL ON FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged t
 
 REVOKE ALL ON FUNCTION ledger.start_migration() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.start_undo() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.sync_copied() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.sync_deletes() FROM PUBLIC;
@@ -4102,13 +5331,24 @@ REVOKE ALL ON FUNCTION ledger.take_turns(p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.time_zone() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.told_event(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.told_event(p_event_id uuid) TO authenticated;
+
 REVOKE ALL ON FUNCTION ledger.undo_data_migration() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.update_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) TO authenticated;
 
 REVOKE ALL ON FUNCTION ledger.void_readings(p_reading_ids uuid[], p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.void_survivors() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO authenticated;
@@ -4116,8 +5356,28 @@ GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO service
 
 REVOKE ALL ON FUNCTION public.create_user_profile() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) TO authenticated;
+
 REVOKE ALL ON FUNCTION public.refresh_readings_mv() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.refresh_readings_mv() TO service_role;
+
+REVOKE ALL ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replace_event(p_event_id uuid, p_changes jsonb, p_reason text, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rollback_recalculation(p_batch_id uuid, p_reason text, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.void_event(p_event_id uuid, p_reason text, p_idempotency_key text) TO authenticated;
+
+GRANT SELECT,INSERT ON TABLE ledger.event_calls TO authenticated;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.electricity_readings TO service_role;

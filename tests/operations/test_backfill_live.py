@@ -87,8 +87,8 @@ def _waiting(database: Database, name: str) -> bool:
 
 @pytest.fixture
 def types(database: Database, tmp_path: Path) -> TypesProgram:
-    """Types the command in a folder that knows the database as staging and as production."""
-    return types_as_a_program("backfill", tmp_path, database.url, "staging", "production")
+    """Types the command in a folder that knows the database as staging."""
+    return types_as_a_program("backfill", tmp_path, database.url, "staging")
 
 
 def test_the_command_stops_when_time_is_up_and_says_how_to_go_on(
@@ -112,8 +112,9 @@ def test_the_command_stops_when_time_is_up_and_says_how_to_go_on(
 
 
 def test_the_command_wants_a_protected_environment_named_and_the_right_one(
-    types: TypesProgram, database: Database
+    types: TypesProgram, database: Database, tmp_path: Path
 ) -> None:
+    (tmp_path / ".env.staging").rename(tmp_path / ".env.production")
     assert types("production", "--yes").code == 2
     assert types("production", "--confirm", "staging").code == 2
     assert database.value("select count(*) from ledger.migration_runs") == 0

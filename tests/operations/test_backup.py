@@ -24,9 +24,10 @@ from toolkit.operations.backup.compare import compare
 from toolkit.operations.backup.dump import dumping, rows_in
 from toolkit.operations.backup.facts import Facts, read_facts
 from toolkit.operations.backup.listing import examine
-from toolkit.operations.backup.make import BackupReport, make_backup, verify_backup
+from toolkit.operations.backup.make import make_backup
 from toolkit.operations.backup.manifest import DUMP_FILE, USERS_FILE, read_manifest
 from toolkit.operations.backup.tools import find_tools
+from toolkit.operations.backup.verify import BackupReport, verify_backup
 
 SILENT = Silent()
 

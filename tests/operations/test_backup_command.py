@@ -19,8 +19,9 @@ from tests.support.proven import proven
 from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.cli import backup
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
-from toolkit.operations.backup import listing, make
+from toolkit.operations.backup import listing, verify
 from toolkit.operations.backup.compare import Difference
+from toolkit.operations.backup.folder import OWNER_FILE
 from toolkit.operations.backup.listing import Backup, to_prune
 from toolkit.operations.backup.manifest import read_manifest, write_manifest
 from toolkit.operations.backup.prove import Proof
@@ -70,7 +71,8 @@ def test_make_list_restore(here: Path, make_database: MakeDatabase, migrated: Da
 
     listed = answers("list", "staging", "--check")
     (one,) = listed["backups"]
-    assert (one["verified"], one["problem"]) == (True, None)
+    assert (one["verified"], one["proof"], one["problem"]) == (True, "proven", None)
+    assert not (Path(one["path"]) / OWNER_FILE).exists()
     assert one["rows"] == read_manifest(Path(one["path"])).facts.rows
     assert Path(one["path"]).parent == here / ".meterledger" / "backups" / "staging"
     assert one["name"] in types("list", "staging").stdout
@@ -96,7 +98,9 @@ def test_a_backup_without_proof_says_so(here: Path) -> None:
     assert (made["verified"], made["proof_wanted"]) == (False, False)
     assert made["sha256"] == made["files"]["dump.custom"]["sha256"]
     assert "not verified" in types("make", "staging", "--no-verify").stdout
-    assert [b["verified"] for b in answers("list", "staging")["backups"]] == [False, False]
+    listed = answers("list", "staging")["backups"]
+    assert [(b["verified"], b["proof"]) for b in listed] == [(False, "not proven")] * 2
+    assert answers("prune", "staging", "--yes")["backups"] == []
     with pytest.raises(UsageError, match="no verified backup"):
         types("restore", "staging", "--into", "staging", "--yes")
 
@@ -107,11 +111,16 @@ def test_options_may_come_before_the_environment(here: Path) -> None:
 
 def test_a_proof_that_fails_is_exit_code_1(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     difference = Difference("policies", "public.x", "policy p of public.x", "this", None)
-    monkeypatch.setattr(make, "prove", lambda *_: Proof((difference,), ()))
+    monkeypatch.setattr(verify, "prove", lambda *_: Proof((difference,), ()))
     said = types("staging", code=1).stdout
 
     assert "NOT verified" in said
     assert "policy p of public.x is missing" in said
+    (one,) = answers("list", "staging")["backups"]
+    assert (one["proof"], one["verified"]) == ("proof failed", False)
+    assert "proof failed (1" in types("list", "staging").stdout
+    assert answers("prune", "staging", "--yes")["backups"] == []
+    assert answers("staging", "--no-verify")["interrupted_proofs"] == []
 
 
 def test_a_corrupt_backup_is_flagged(here: Path) -> None:
@@ -161,6 +170,7 @@ def test_prune_keeps_the_newest_verified_one_and_all_that_is_unproven(here: Path
     assert answers("prune", "staging", "--dry-run") == {
         "retention_days": 30,
         "backups": [old[40].name, old[50].name],
+        "interrupted_proofs": [],
         "removed": False,
     }
     with pytest.raises(UsageError, match="nobody to ask"):

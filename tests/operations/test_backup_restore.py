@@ -16,9 +16,11 @@ from tests.support.database import Database
 from tests.support.dumps import fill_app
 from tests.support.processes import kill, python, wait_until
 from tests.support.proven import proven
-from tests.support.servers import Databases, MakeDatabase, default_major
+from tests.support.servers import Databases, MakeDatabase, binaries_of, default_major
 from toolkit.bootstrap import DefaultPrivileges, StartingPoint
+from toolkit.connection import connect
 from toolkit.errors import FindingsError, OperationalError, UsageError
+from toolkit.local.temporary import temporary_server
 from toolkit.operations.backup import restore
 from toolkit.operations.backup.compare import compare
 from toolkit.operations.backup.facts import Facts, read_facts
@@ -26,6 +28,7 @@ from toolkit.operations.backup.listing import Backup, sound
 from toolkit.operations.backup.make import make_backup
 from toolkit.operations.backup.manifest import DUMP_FILE, write_manifest
 from toolkit.operations.backup.restore import restore_backup
+from toolkit.operations.backup.target import check_target
 from toolkit.validation.run import validate
 
 SILENT = Silent()
@@ -169,6 +172,84 @@ def test_a_target_without_what_the_app_needs_is_one_error_and_stays_empty(
     assert target.value(ANYTHING) == 0
 
 
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a dump may be loaded."""
+
+    def loading(*_: object, **__: object) -> None:
+        raise AssertionError("it began to load")
+
+    monkeypatch.setattr(restore, "load", loading)
+
+
+def refused_by(url: str, backup: Backup) -> UsageError:
+    """The one error of a target, whether it is tried or only asked about."""
+    assert backup.manifest is not None
+    with pytest.raises(UsageError) as tried:
+        restore_backup(url, backup, observer=SILENT)
+    with pytest.raises(UsageError) as asked:
+        check_target(url, backup.manifest)
+    assert (tried.value.message, tried.value.details) == (asked.value.message, asked.value.details)
+    return tried.value
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_plain_database_is_refused_before_anything_is_done(
+    backup: Backup, databases: Callable[[int], Databases]
+) -> None:
+    """On the same server, so that its roles are there: schema auth is not."""
+    server = databases(default_major()).server
+    with connect(server.admin_url(), autocommit=True) as connection:
+        connection.execute("create database plain template template0")
+        try:
+            error = refused_by(server.admin_url("plain"), backup)
+        finally:
+            connection.execute("drop database plain with (force)")
+
+    assert "no database of Supabase's shape" in error.message
+    assert error.details == (
+        *("column auth.users.email", "column auth.users.id"),
+        *("function auth.uid()", "schema auth"),
+    )
+    assert "create a Supabase project first" in error.next_step
+    assert "meterledger local start" in error.next_step
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_server_without_supabases_roles_is_refused(backup: Backup) -> None:
+    with temporary_server(binaries=binaries_of(default_major())) as server:
+        server.create_database("target", DefaultPrivileges.GRANT_ALL)
+        with connect(server.admin_url(), autocommit=True) as connection:
+            connection.execute("alter role anon rename to somebody")
+            connection.execute("alter role service_role rename to something")
+        error = refused_by(server.url("target"), backup)
+
+    assert error.message.endswith("it lacks role anon and 1 more")
+    assert error.details == ("role anon", "role service_role")
+    assert "create a Supabase project first" in error.next_step
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_target_without_the_apps_own_roles_names_them(
+    make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    original = make_database(StartingPoint.DUAL_WRITE)
+    table = "public.token_events"
+    with original.admin(autocommit=True) as connection:
+        for role in ("reporter", "reader"):
+            connection.execute(f"create role {role}".encode())
+        connection.execute(f"grant select on {table} to reporter".encode())
+        connection.execute(f"create policy p on {table} for select to reader using (true)".encode())
+        made = make_backup(original.url, "local", tmp_path, verify=False, observer=SILENT)
+        for role in ("reporter", "reader"):
+            connection.execute(f"drop owned by {role}".encode())
+            connection.execute(f"drop role {role}".encode())
+    error = refused_by(make_database().url, sound(made.path))
+
+    assert error.message == "the target lacks roles of the backup: reader, reporter"
+    assert "create role" in error.next_step
+
+
 def test_a_restored_copy_says_what_it_has_become(
     backup: Backup, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
@@ -218,6 +299,7 @@ _RESTORE = """
 import sys, threading
 from pathlib import Path
 from tests.support.backups import Silent
+from toolkit.local.temporary import temporary_server
 from toolkit.operations.backup import restore
 from toolkit.operations.backup.listing import sound
 

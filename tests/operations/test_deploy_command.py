@@ -35,6 +35,9 @@ class Desk:
         text = "\n".join((f"DATABASE_URL={database.url}", *lines, ""))
         (self.folder / f".env.{name}").write_text(text)
 
+    def forgets(self, name: str) -> None:
+        (self.folder / f".env.{name}").unlink()
+
     def starts(self, *words: str) -> subprocess.Popen[str]:
         cli = str(CHECKOUT / "node_modules/.bin/supabase")
         return subprocess.Popen(
@@ -118,9 +121,9 @@ def test_a_plan_offline_needs_no_database_and_shows_the_sql(desk: Desk) -> None:
 
 def test_without_a_yes_nothing_is_done(desk: Desk, app: Database) -> None:
     desk.has("staging", app)
-    desk.has("production", app)
-
     asked = desk.types("staging")
+    desk.forgets("staging")
+    desk.has("production", app)
     protected = desk.types("production", "--yes")
     misnamed = desk.types("production", "--confirm", "staging")
 
@@ -146,6 +149,7 @@ def test_the_rollout_from_nothing_to_recorded(desk: Desk, app: Database) -> None
     )
     again = desk.types("production")
     assert (again.code, "nothing to apply" in again.out) == (0, True)
+    desk.forgets("production")
     desk.has("staging", app)
     wrong = desk.types("staging", "--yes")
     assert wrong.code == 2

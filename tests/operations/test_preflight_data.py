@@ -176,6 +176,28 @@ def test_the_hard_cases_before_half_way_and_after(demo: Database) -> None:
     assert "an estimate" in duration.detail
 
 
+def test_the_biggest_user_is_named(databases: Callable[[int], Databases]) -> None:
+    """Whose rows are one batch, which this user's writers wait for."""
+    database = databases(default_major()).make(Template(StartingPoint.LEGACY_ONLY))
+    quiet = look(database.url, OPTIONS, "duration")
+    assert (quiet.figures["biggest_user"], quiet.figures["biggest_user_rows"]) == (None, 0)
+    assert "biggest user" not in quiet.detail
+    small, big = database.add_user(), database.add_user()
+    for user, count in ((small, 3), (big, 13_000)):
+        database.rows(
+            "insert into electricity_readings (user_id, date, kwh_value)"
+            " select %s, '2026-01-01', 5 from generate_series(1, %s)",
+            (user, count),
+        )
+    item = look(database.url, OPTIONS, "duration")
+    assert f"the biggest user, {big}, has 13,000 readings" in item.detail
+    assert item.figures["biggest_user"] == str(big)
+    assert item.figures["biggest_user_rows"] == 13_000
+    assert item.figures["biggest_user_seconds"] == pytest.approx(
+        2 * float(str(item.figures["slower_than_measured"])), abs=0.1
+    )
+
+
 def test_estimates_grow_with_the_data_and_a_slow_server() -> None:
     small, large = estimate(1_000, 0), estimate(1_000_000, 1_000_000)
     assert large.growth == 2_300_000_000

@@ -31,8 +31,6 @@ def staging(
 ) -> Iterator[Database]:
     with databases(default_major()).copy(original) as copy:
         (tmp_path / ".env.staging").write_text(f"DATABASE_URL={copy.url}\n")
-        protected = f"DATABASE_URL={copy.url}\nMETERLEDGER_PROTECTION=confirm\n"
-        (tmp_path / ".env.live").write_text(protected)
         yield copy
 
 
@@ -123,7 +121,10 @@ def test_a_correction_is_tried_asked_for_and_made(staging: Database, types: Type
     assert code == EXIT_USAGE
 
 
-def test_a_protected_environment_wants_its_name(staging: Database, types: Types) -> None:
+def test_a_protected_environment_wants_its_name(
+    staging: Database, types: Types, tmp_path: Path
+) -> None:
+    (tmp_path / ".env.staging").rename(tmp_path / ".env.live")
     words = ("rejects", "waive", "live", rejected("no date"), "--because", "test account")
     code, _, told = types(*words, "--yes")
     assert code == EXIT_USAGE

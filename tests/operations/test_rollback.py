@@ -126,7 +126,7 @@ def test_an_unfinished_run_is_not_continued_after_the_data_went_back(
 def test_what_would_be_lost_stops_it_and_names_the_number(
     rolled_out: Callable[..., Rolled],
 ) -> None:
-    """A void of a migrated event and a receipt: one set aside and lost at the end, one at once."""
+    """A void of a migrated event and a receipt: set aside, and lost with the schema at the end."""
     database, user, _ = rolled_out()
     void(database, user, named(user, "first"))
     database.rows(
@@ -134,21 +134,22 @@ def test_what_would_be_lost_stops_it_and_names_the_number(
     )
     plan = plan_rollback(database.url, "nothing")
     lost = {held.name: (held.version, held.count) for held in plan.losses}
-    # The VOID event and the voided event, whole.
-    assert lost == {
-        "receipts": ("20261101000500", 1),
-        "set_aside": ("20261101000000", 2),
-    }
+    # The VOID event and the voided event, whole, and the receipt.
+    assert lost == {"set_aside": ("20261101000000", 3)}
     for allowed in (None, 1, 4):
         with pytest.raises(FindingsError, match="would lose 3 rows") as stopped:
             run_rollback(database.url, "nothing", Said(), allow_loss=allowed)
         assert "--allow-loss 3" in stopped.value.next_step
-        assert "1 receipts of proven rollouts" in stopped.value.details
+        assert "3 rows in ledger.set_aside" in stopped.value.details[0]
     assert history(database) == VERSIONS
 
     only_aside = plan_rollback(database.url, "install_data_migration")
-    assert [held.name for held in only_aside.losses] == ["receipts"]
-    assert {held.name: held.count for held in only_aside.holdings}["voids_and_references"] == 2
+    assert only_aside.lost == 0
+    held = {held.name: (held.fate, held.count) for held in only_aside.holdings}
+    assert held["voids_and_references"] == (Fate.ASIDE, 2)
+    assert held["receipts"] == (Fate.ASIDE, 1)
+    run_rollback(database.url, "install_data_migration", Said())
+    assert database.value("select count(*) from ledger.set_aside where settled_at is null") == 3
     report = run_rollback(database.url, "nothing", Said(), allow_loss=3)
     assert report.plan.lost == 3
     assert history(database) == []
@@ -170,7 +171,7 @@ def test_a_number_for_nothing_stops_it_too(rolled_out: Callable[..., Rolled]) ->
         ("readings", "readings", 1),
         ("profiles", "profiles", 1),
         ("waived", "waived_rejects", 1),
-        ("matches", "reviewed_matches", 1),
+        ("matches", "set_aside", 1),
         ("strange", "strange_tables", 3),
     ],
 )

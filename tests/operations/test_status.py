@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from rich.console import Console
 
 from tests.support.database import Connection, Database
 from tests.support.household import events_of, put_events, put_readings, readings_of
@@ -14,6 +16,7 @@ from tests.support.proven import proven, proven_copy
 from tests.support.rollout import apply, before
 from tests.support.servers import Databases, MakeDatabase, default_major
 from toolkit.bootstrap import StartingPoint
+from toolkit.cli.status_view import short_view
 from toolkit.connection import connect
 from toolkit.operations.status import State, Status, detail_of, read, read_status, state_of
 
@@ -125,6 +128,27 @@ def _proofs(database: Database, connection: Connection) -> None:
 def read_status_within(connection: Connection, database: Database) -> Status:
     """As a transaction that began already sees it: without its own settings."""
     return read._Reader(connection, exact=False).read("staging", database.url)
+
+
+def test_what_a_rollback_set_aside_is_counted_until_somebody_settles_it(copy: Database) -> None:
+    """A void that a live write kept from being applied again."""
+    reading = copy.value(
+        "select reading_id from ledger.migrated_readings where reading_id = event_id"
+        " and not superseded and not completed order by reading_id limit 1"
+    )
+    copy.rows("update token_events set is_voided = true where id = %s", (reading,))
+    copy.rows("select ledger.undo_data_migration()")
+    assert looked_at(copy).set_aside == 0  # pending: the next migration may apply it
+    copy.rows("update electricity_readings set kwh_value = 1 where id = %s", (reading,))
+    copy.rows("select ledger.migrate_data()")
+    found = looked_at(copy)
+    assert found.set_aside == 1
+    console = Console(file=io.StringIO(), width=300)
+    console.print(short_view(found, "local"))
+    assert isinstance(console.file, io.StringIO)
+    assert "set aside by a rollback, to decide: 1; see ledger.unsettled" in console.file.getvalue()
+    copy.rows("update ledger.set_aside set settled_at = now()")
+    assert looked_at(copy).set_aside == 0
 
 
 def test_a_database_with_nothing_in_it(databases: Callable[[int], Databases]) -> None:

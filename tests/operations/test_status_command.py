@@ -44,7 +44,6 @@ def database(databases: Callable[[int], Databases]) -> Iterator[Database]:
 @pytest.fixture
 def staging(database: Database, tmp_path: Path) -> Database:
     (tmp_path / ".env.staging").write_text(f"DATABASE_URL={database.url}\n")
-    (tmp_path / ".env.other").write_text(f"DATABASE_URL={database.url}\n")
     gone = f"postgresql://postgres:{PASSWORD}@127.0.0.1:1/x"
     (tmp_path / ".env.gone").write_text(f"DATABASE_URL={gone}\n")
     return database
@@ -90,7 +89,10 @@ def test_what_contradicts_itself_is_refused(staging: Database, types: Types) -> 
         assert "next: leave" in told
 
 
-def test_another_environments_database_is_not_shown(staging: Database, types: Types) -> None:
+def test_another_environments_database_is_not_shown(
+    staging: Database, types: Types, tmp_path: Path
+) -> None:
+    (tmp_path / ".env.staging").rename(tmp_path / ".env.other")
     code, shown, told = types("status", "other")
     assert (code, shown) == (EXIT_USAGE, "")
     assert "this database says that it is 'staging', not 'other'" in told

@@ -98,6 +98,11 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _unforeseen(error: psycopg.Error | OSError) -> OperationalError:
     """The words for a server that went away or a disk that is full in the middle of a step."""
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return OperationalError(
+            f"the database takes no writes: {error.diag.message_primary or error}",
+            next_step="it is a replica, or set read-only: point DATABASE_URL at the primary",
+        )
     if isinstance(error, psycopg.Error):
         state = f" ({error.sqlstate})" if error.sqlstate else ""
         return OperationalError(

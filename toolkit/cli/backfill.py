@@ -66,7 +66,7 @@ def backfill(
         share=share,
         max_lag=max_lag,
     )
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=True)
     with connect(where.url, autocommit=True) as connection:
         require(connection, where.environment.name)
     with target.naming(where):

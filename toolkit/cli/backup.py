@@ -16,7 +16,7 @@ from toolkit.cli.console import err, observing, print_json, print_table, say
 from toolkit.connection import describe
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from toolkit.operations.backup import folder, listing
-from toolkit.operations.backup.listing import Backup
+from toolkit.operations.backup.listing import Backup, ProofState
 from toolkit.operations.backup.make import make_backup
 from toolkit.operations.backup.manifest import MANIFEST_FILE
 from toolkit.operations.backup.restore import restore_backup
@@ -109,7 +109,7 @@ def list_(
     else:
         print_table(
             f"backups of {environment} in {root}",
-            ("name", "age", "MB", "rows", "verified", "problem"),
+            ("name", "age", "MB", "rows", "proof", "problem"),
             [backup_row(backup) for backup in found],
         )
         for name in unfinished:
@@ -149,7 +149,10 @@ def restore(
     One transaction: however it ends, the target holds all of it or nothing.
     """
     backup = _source(source, name)
-    where = target.find(None, into, None) if _is_url(into) else target.find(into, None, database)
+    if _is_url(into):
+        where = target.find(None, into, None)
+    else:
+        where = target.find(into, None, database, changes=not dry_run)
     manifest = backup.manifest
     if manifest is None:  # sound() has refused it
         raise UsageError("the backup has no manifest", next_step="use another backup")
@@ -187,7 +190,10 @@ def prune(
     confirm: Confirm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove verified backups that are older than the retention, never the newest verified one."""
+    """Remove verified backups older than the retention, and those whose proof was interrupted.
+
+    Never the newest verified one, and none whose proof is still running.
+    """
     known = _known(environment)
     root = _root(known)
     doomed = listing.to_prune(listing.backups(root, environment), known.retention_days)
@@ -199,11 +205,20 @@ def prune(
             listing.remove(backup)
         removed = True
     names = [backup.name for backup in doomed]
+    cut_off = [backup.name for backup in doomed if backup.proof is ProofState.INTERRUPTED]
     if as_json:
-        print_json({"retention_days": known.retention_days, "backups": names, "removed": removed})
+        print_json(
+            {
+                "retention_days": known.retention_days,
+                "backups": names,
+                "interrupted_proofs": cut_off,
+                "removed": removed,
+            }
+        )
         return
     for backup_name in names:
-        say(f"{'removed' if removed else 'would be removed'}: {backup_name}")
+        why = f" ({ProofState.INTERRUPTED.value})" if backup_name in cut_off else ""
+        say(f"{'removed' if removed else 'would be removed'}: {backup_name}{why}")
     if not names:
         say(f"nothing is older than {known.retention_days} days and may go")
 

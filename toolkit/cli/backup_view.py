@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from toolkit.cli.console import print_table, say
 from toolkit.operations.backup.listing import Backup
-from toolkit.operations.backup.make import BackupReport
+from toolkit.operations.backup.verify import BackupReport
 
 _SHOWN = 20
 
@@ -43,22 +43,29 @@ def backup_object(backup: Backup) -> dict[str, object]:
         "size": manifest.size if manifest else None,
         "rows": manifest.facts.rows if manifest else None,
         "verified": backup.verified,
+        "proof": backup.proof.value,
         "verified_at": manifest.verified_at if manifest else None,
         "problem": backup.problem,
     }
 
 
 def backup_row(backup: Backup) -> tuple[str, ...]:
-    """One backup of a list: name, age, MB, rows, verified, problem."""
+    """One backup of a list: name, age, MB, rows, proof, problem."""
     manifest, age = backup.manifest, backup.age()
     return (
         backup.name,
         _words(age) if age is not None else "",
         _megabytes(manifest.size) if manifest else "",
         f"{manifest.facts.rows:,}" if manifest else "",
-        "yes" if backup.verified else "no",
+        _proof(backup),
         backup.problem or "",
     )
+
+
+def _proof(backup: Backup) -> str:
+    manifest = backup.manifest
+    count = len(manifest.differences) if manifest is not None else 0
+    return f"{backup.proof.value} ({count} differences)" if count else backup.proof.value
 
 
 def _megabytes(size: int) -> str:

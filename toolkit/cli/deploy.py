@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -24,6 +25,7 @@ from toolkit.cli.deploy_view import (
 from toolkit.cli.zones import known_zone
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from toolkit.operations.deploy import DeployOptions, plan_deploy, run_deploy
+from toolkit.operations.deploy.guard import require_few_at_once
 from toolkit.operations.deploy.options import LOCK_TIMEOUT_SECONDS, RETRIES, WAIT_SECONDS
 
 
@@ -50,6 +52,13 @@ def deploy(
         bool,
         typer.Option("--defer-backfill", help="Leave the data to meterledger backfill."),
     ] = False,
+    in_one_transaction: Annotated[
+        bool,
+        typer.Option(
+            "--in-one-transaction",
+            help="Move the data with the deploy, however many rows: all their writers wait.",
+        ),
+    ] = False,
     through: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Stop after this version.")
     ] = None,
@@ -75,24 +84,26 @@ def deploy(
     """
     if (show_sql or offline) and not plan:
         raise UsageError("--sql and --offline go with --plan", next_step="add --plan")
+    usual = DeployOptions(defer_backfill=defer_backfill, one_transaction=in_one_transaction)
     if plan and offline:
-        _show(None, environment or settings.LOCAL, through, show_sql=show_sql, as_json=as_json)
-    where = target.find(environment, database_url, database)
+        name = environment or settings.LOCAL
+        _show(None, name, through, usual, show_sql=show_sql, as_json=as_json)
+    where = target.find(environment, database_url, database, changes=not plan)
     name = where.environment.name
     if plan:
-        _show(where.url, name, through, show_sql=show_sql, as_json=as_json)
+        _show(where.url, name, through, usual, show_sql=show_sql, as_json=as_json)
     zone = time_zone or where.environment.time_zone
-    options = DeployOptions(
+    options = replace(
+        usual,
         environment=name,
         time_zone=known_zone(zone) if zone else None,
-        defer_backfill=defer_backfill,
         through=through,
         lock_timeout=lock_timeout,
         retries=retries,
         wait=wait,
     )
     if not _own_server(environment, database_url):
-        _ask(where, through, confirm, yes)
+        _ask(where, options, confirm, yes)
     with observing() as observer, _terminated_like_interrupted():
         report = run_deploy(where.url, options, observer)
     if as_json:
@@ -102,9 +113,15 @@ def deploy(
 
 
 def _show(
-    url: str | None, name: str, through: str | None, *, show_sql: bool, as_json: bool
+    url: str | None,
+    name: str,
+    through: str | None,
+    options: DeployOptions,
+    *,
+    show_sql: bool,
+    as_json: bool,
 ) -> NoReturn:
-    """Print the plan; exit code 1 where the deploy would refuse."""
+    """Print the plan; exit code 1 where the deploy would refuse, 2 where it lacks an option."""
     found = plan_deploy(url, through=through, environment=name)
     if as_json:
         print_json(plan_object(name, found, sql=show_sql))
@@ -112,6 +129,7 @@ def _show(
         print_sql(found)
     else:
         print_plan(name, found)
+    require_few_at_once(found.rows_at_once, options)
     raise typer.Exit(EXIT_FINDINGS if found.refusals else EXIT_OK)
 
 
@@ -122,9 +140,10 @@ def _own_server(environment: str | None, database_url: str | None) -> bool:
     return environment == settings.LOCAL or settings.load().database_url is None
 
 
-def _ask(where: target.Target, through: str | None, confirm: str | None, yes: bool) -> None:
+def _ask(where: target.Target, options: DeployOptions, confirm: str | None, yes: bool) -> None:
     """Ask, unless there is nothing to apply."""
-    planned = plan_deploy(where.url, through=through, environment=where.environment.name)
+    planned = plan_deploy(where.url, through=options.through, environment=options.environment)
+    require_few_at_once(planned.rows_at_once, options)
     count = len(planned.pending)
     if count or planned.adoptable:
         what = f"deploy {count} file{'' if count == 1 else 's'}"

@@ -38,6 +38,11 @@ def print_plan(environment: str, plan: DeployPlan) -> None:
         if planned.status in _IN_DETAIL:
             say(Text(f"    purpose: {printable(file.purpose) or 'the file says none'}"))
             say(Text(f"    locks: {printable(file.locks) or 'the file says none'}"))
+    if plan.rows_at_once:
+        say(
+            f"moves {plan.rows_at_once:,} legacy rows in one transaction, for which their writers "
+            "wait; --defer-backfill leaves them to meterledger backfill"
+        )
     for refusal in plan.refusals:
         say(Text(f"refused: {printable(refusal)}", style="bold red"))
 
@@ -55,6 +60,7 @@ def plan_object(environment: str, plan: DeployPlan, *, sql: bool) -> dict[str, A
         "environment": environment,
         "pending": len(plan.pending),
         "refusals": list(plan.refusals),
+        "rows_at_once": plan.rows_at_once,
         "files": [_file_object(planned, sql) for planned in plan.files],
     }
 

@@ -49,7 +49,7 @@ def doctor(
     is found, or all of it was fixed; a rollout that has not begun or was rolled back on purpose is
     no trouble. 1: something was found and not fixed.
     """
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=fix)
     question = Question(idle_seconds)
     treatments: tuple[Treatment, ...] = ()
     with connect(where.url, autocommit=True, application_name="meterledger doctor") as connection:

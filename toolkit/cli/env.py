@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from toolkit import settings
+from toolkit.cli import target
 from toolkit.cli.console import err, print_json, printable
 from toolkit.cli.env_view import (
     check_object,
@@ -76,13 +77,7 @@ def check(
     Nothing is changed. Exit code 0: it can be used (warnings may remain). 1: something failed.
     """
     environment = _named(name)
-    # The others as their files say: a variable of the process is meant for this one.
-    others = [
-        known
-        for other in settings.environments()
-        if other != name and (known := listing.from_file(other)) is not None
-    ]
-    report = checks.check_environment(environment, others=others, ask_api=api)
+    report = checks.check_environment(environment, others=listing.others(name), ask_api=api)
     if as_json:
         print_json(check_object(report))
     else:
@@ -105,6 +100,7 @@ def record_(
     environment = _named(name)
     if environment.database_url is None:
         raise _no_url(name)
+    target.require_meant(target.Target(environment.database_url, environment))
     with connect(
         environment.database_url, autocommit=True, application_name="meterledger env"
     ) as connection:

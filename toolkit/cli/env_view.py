@@ -9,10 +9,11 @@ from rich.text import Text
 
 from toolkit.cli.console import print_table, printable, say
 from toolkit.connection import HIDDEN, redact
-from toolkit.environments.check import EnvironmentCheck, described
+from toolkit.environments.check import EnvironmentCheck
 from toolkit.environments.file import SECRETS
 from toolkit.environments.items import Grade, Item
 from toolkit.environments.listing import Listed
+from toolkit.environments.place import described
 from toolkit.settings import Environment
 
 STYLES = {Grade.PASS: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}

@@ -69,7 +69,7 @@ def rollout(
     Stops at the first red, with the commands to continue and to undo. All green: a receipt,
     signed with METERLEDGER_RECEIPT_KEY. Exit code 1: a step was red.
     """
-    where = target.find(environment, None, None)
+    where = target.find(environment, None, None, changes=not plan)
     if plan:
         _show_plan(environment, start, as_json)
         return
@@ -101,7 +101,7 @@ def receipt(
 
     Exit code 1: it is red. 3: it is not rolled out, or its data waits for the backfill.
     """
-    where = target.find(environment, None, None)
+    where = target.find(environment, None, None, changes=True)
     with observing() as observer:
         job = _job(where, observer, None, None, access)
         with target.naming(where):
@@ -139,9 +139,9 @@ def promote(
         raise UsageError(
             f"{staging} cannot be promoted to itself", next_step="name two environments"
         )
-    where = target.find(production, None, None)
+    where = target.find(production, None, None, changes=not plan)
     key = check_key(where.environment.receipt_key)
-    body, signature = _staging(staging, receipt_file)
+    body, signature = _staging(staging, receipt_file, changes=not plan)
     hours = timedelta(hours=max_age)
     vouch(body, signature, key=key, environment=staging, max_age=hours)
     if plan:
@@ -164,6 +164,7 @@ def promote(
             receipt=receipt_file,
             verify_receipt=genuine,
             access=tuple(access or ()),
+            vouched=body.phases,
         )
         command = " ".join(
             [
@@ -177,10 +178,11 @@ def promote(
     _finish(report, as_json)
 
 
-def _staging(name: str, file: Path | None) -> tuple[Receipt, str]:
+def _staging(name: str, file: Path | None, *, changes: bool) -> tuple[Receipt, str]:
+    """Staging's receipt. That of another database would let production be changed by mistake."""
     if file is not None:
         return read(file)
-    return staging_receipt(target.find(name, None, None).url, name)
+    return staging_receipt(target.find(name, None, None, changes=changes).url, name)
 
 
 def _job(

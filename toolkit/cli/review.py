@@ -130,7 +130,7 @@ def correct(
     One transaction: the forward sync has to migrate the row, or the correction is taken back.
     """
     given = _values(values or [], nulls or [])
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         found = room.find(connection, reading)
         view.print_changes(found, given)
         action = f"correct reading {reading}"
@@ -164,7 +164,7 @@ def waive(
     """Decide that rows need not become events: who, when and why are kept beside them."""
     if because is None and not withdraw:
         raise UsageError("a waiver needs a reason", next_step="say why: --because TEXT")
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         action = "withdraw waivers" if withdraw else "waive rejects"
         with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             if withdraw:
@@ -200,7 +200,7 @@ def retry(
     """
     if bool(readings) == everything:
         raise UsageError("retry which rows?", next_step="give ids, or --all")
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         action = "retry rejects"
         asked = deciding(
             connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes, whole=False

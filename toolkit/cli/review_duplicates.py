@@ -120,7 +120,7 @@ def keep(
         raise UsageError("keep which pairs?", next_step="give an event's id, or --all")
     if because is None:
         raise UsageError("a decision needs a reason", next_step="say why: --because TEXT")
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         if event is None:
             found = room.listed(connection)
         else:
@@ -149,7 +149,7 @@ def merge(
 
     Rolling the data migration back un-voids it. A second time changes nothing.
     """
-    with opened(environment, database_url, database) as (connection, known):
+    with opened(environment, database_url, database, changes=not dry_run) as (connection, known):
         action = f"void event {event} as a duplicate of reading {reading}"
         with deciding(connection, known, action, dry_run=dry_run, confirm=confirm, yes=yes):
             decided = room.merge(connection, event, reading, because, decider=by)

@@ -57,15 +57,23 @@ class ListByDefault(TyperGroup):
 
 @contextmanager
 def opened(
-    environment: str | None, database_url: str | None, database: str | None
+    environment: str | None,
+    database_url: str | None,
+    database: str | None,
+    *,
+    changes: bool = False,
 ) -> Iterator[tuple[Connection, target.Target]]:
     """A connection to the database that is meant, and what is known of it.
+
+    Args:
+        environment, database_url, database: as typed.
+        changes: something is changed there.
 
     Raises:
         UsageError: there is no such environment, or the database says it is another one.
         OperationalError: no connection, or the database is not rolled out.
     """
-    where = target.find(environment, database_url, database)
+    where = target.find(environment, database_url, database, changes=changes)
     # Nothing is prepared, so that a transaction pooler will do.
     with (
         target.naming(where),

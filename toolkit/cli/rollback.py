@@ -13,6 +13,7 @@ from toolkit.cli.console import err, observing, print_json, print_table, printab
 from toolkit.connection import connect
 from toolkit.environments.record import require
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK
+from toolkit.operations.backfill import BackfillOptions
 from toolkit.operations.rollback import (
     Fate,
     RollbackPlan,
@@ -43,16 +44,21 @@ def rollback(
         int | None,
         typer.Option(min=1, help="The number of rows that may be lost, exactly as the plan says."),
     ] = None,
+    share: Annotated[
+        float,
+        typer.Option(help="Of the time that may be work while the data goes back; 1: no rests."),
+    ] = 0.5,
     yes: Yes = False,
     confirm: Confirm = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Take the rollout back: the data first, then the schema, each phase in one transaction.
+    """Take the rollout back: the data first, in batches of whole users, then the schema by phases.
 
     Stops before anything where rows would be lost that exist nowhere else. Interrupted, it goes
     on when it is given again. Exit code of --plan: 0 where nothing would be lost, else 1.
     """
-    where = target.find(environment, database_url, database)
+    pace = BackfillOptions(share=share)
+    where = target.find(environment, database_url, database, changes=not plan)
     with connect(where.url, autocommit=True) as connection:
         require(connection, where.environment.name)
     planned = plan_rollback(where.url, to)
@@ -71,7 +77,7 @@ def rollback(
             where.environment, f"roll back {len(planned.steps)} phases{lost}", confirm, yes
         )
     with observing() as observer:
-        report = run_rollback(where.url, to, observer, allow_loss=allow_loss)
+        report = run_rollback(where.url, to, observer, allow_loss=allow_loss, pace=pace)
     if as_json:
         print_json(report.as_object())
     else:

@@ -24,6 +24,7 @@ from toolkit.operations.status import (
 )
 from toolkit.operations.status.model import Count, Events
 from toolkit.operations.status.state import quantile
+from toolkit.validation.catalogue import SETTLE
 
 _LONGEST = 60
 _LISTED = 5
@@ -62,6 +63,8 @@ def _summary(status: Status, environment: str) -> Iterator[RenderableType]:
     if next_step := next_step_of(status):
         yield _text(f"next: {named(next_step, environment)}")
     yield _text(f"time zone: {status.time_zone or 'not confirmed'}; {left_of(status)}")
+    if status.set_aside:
+        yield _text(f"set aside by a rollback, to decide: {status.set_aside:,}; {SETTLE}", "yellow")
     yield _text(_refreshes(status))
     audit = next(iter(status.audits), None)
     if audit is not None:
@@ -218,6 +221,7 @@ def status_object(status: Status, environment: str) -> dict[str, Any]:
         "pending": _count(status.pending),
         "rejects": {"left": status.rejects_open, "waived": status.rejects_waived},
         "near_matches": status.near_matches,
+        "set_aside": status.set_aside,
         "relations": [_fields(r) for r in status.relations],
         "refreshes": {
             "last": _fields(status.refreshed[0]) if status.refreshed else None,

@@ -13,10 +13,11 @@ import typer
 from psycopg.rows import TupleRow
 
 from toolkit import settings
+from toolkit.cli.console import err, printable
 from toolkit.cli.local import SERVER_FOLDER, databases
 from toolkit.connection import connect, parse
 from toolkit.demo.run import DATABASE as DEMO
-from toolkit.environments import record
+from toolkit.environments import listing, mixups, record
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
 from toolkit.local.server import DATABASE, Server
 from toolkit.rehearse.run import DATABASE as REHEARSAL
@@ -72,11 +73,25 @@ class Target:
         return f"{self.environment.name}{f' {_URL}' if other else ''}{self.options}"
 
 
-def find(environment: str | None, database_url: str | None, database: str | None) -> Target:
+def find(
+    environment: str | None,
+    database_url: str | None,
+    database: str | None,
+    *,
+    changes: bool = False,
+) -> Target:
     """The database that is meant.
 
+    Args:
+        environment: its name, as typed.
+        database_url: as typed, instead of the environment's.
+        database: of the local server.
+        changes: something is changed there: a doubt whether it is meant stops the command.
+            Without it, a doubt is told.
+
     Raises:
-        UsageError: there is no such environment, or the URL cannot be parsed.
+        UsageError: there is no such environment, the URL cannot be parsed, or another database
+            may be meant.
         OperationalError: the local server does not run.
     """
     loaded = settings.load()
@@ -90,7 +105,12 @@ def find(environment: str | None, database_url: str | None, database: str | None
                 "--database-url",
             )
         parse(url)
-        return Target(url, known)
+        where = Target(url, known)
+        if changes:
+            require_meant(where)
+        else:
+            _tell(_mixups(where))
+        return where
     given = database_url or (loaded.database_url if environment is None else None)
     nowhere = settings.Environment(LOCAL, backup_folder=settings.backups_of(LOCAL, loaded.home))
     if given is not None:
@@ -142,6 +162,28 @@ def stop_if_elsewhere(where: Target) -> None:
     if where.environment.name != LOCAL:
         with connect(where.url, autocommit=True, prepare=False) as connection:
             require_recorded(connection, where.environment)
+
+
+def require_meant(where: Target) -> None:
+    """Stop a command that changes something where its database may be another's.
+
+    Raises:
+        UsageError: the process's DATABASE_URL is another database than the environment's file
+            says, or another environment's file names the same one.
+    """
+    mixups.require_meant(_mixups(where))
+
+
+def _tell(found: tuple[mixups.Mixup, ...]) -> None:
+    for one in found:
+        line = printable(f"warning: {one.text} (next: {one.next_step})")
+        err.print(line, soft_wrap=True, markup=False)
+
+
+def _mixups(where: Target) -> tuple[mixups.Mixup, ...]:
+    known = where.environment
+    own = listing.from_file(known.name) if known.file is not None else None
+    return mixups.mixups(known, where.url, own=own, others=listing.others(known.name))
 
 
 def _rolled_out(server: Server) -> str:

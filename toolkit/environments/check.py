@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from toolkit.connection import describe, parse
 from toolkit.environments.database_checks import database_items
 from toolkit.environments.items import Grade, Item, failed, passed, warned
+from toolkit.environments.mixups import twins
+from toolkit.environments.place import described
 from toolkit.environments.project_checks import (
     api_items,
     file_items,
@@ -15,7 +16,6 @@ from toolkit.environments.project_checks import (
     receipt_items,
 )
 from toolkit.environments.protection import protected
-from toolkit.errors import MeterledgerError
 from toolkit.settings import Environment, default_protection
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -63,14 +63,6 @@ def check_environment(
     )
 
 
-def described(environment: Environment) -> str:
-    """user@host:port/database of an environment; empty where there is no URL that can be read."""
-    try:
-        return describe(environment.database_url) if environment.database_url else ""
-    except MeterledgerError:
-        return ""
-
-
 def _items(
     environment: Environment, others: Sequence[Environment], ask_api: bool, connect_timeout: int
 ) -> Iterator[Item]:
@@ -95,25 +87,11 @@ def _protection(environment: Environment) -> Item:
 
 
 def _twins(environment: Environment, others: Sequence[Environment]) -> Iterator[Item]:
-    place = _place(environment)
-    twins = [o.name for o in others if o.name != environment.name and _place(o) == place]
-    if place is not None and twins:
+    names = twins(environment.database_url, environment.name, others)
+    if names:
         yield failed(
             "one database, one name",
-            f"{' and '.join(twins)} names the same database",
+            f"{' and '.join(names)} names the same database",
             "give each environment its own DATABASE_URL; a variable of the process stands in for "
             "that of every file",
         )
-
-
-def _place(environment: Environment) -> tuple[str, str, str, str] | None:
-    """Where the database is: the user belongs to it, where a pooler tells projects by it."""
-    try:
-        parts = parse(environment.database_url) if environment.database_url else {}
-    except MeterledgerError:
-        return None
-    if not parts:
-        return None
-    host = (parts.get("host") or parts.get("hostaddr", "")).lower()
-    tenant = parts.get("user", "").partition(".")[2]
-    return host, parts.get("port", "5432"), tenant, parts.get("dbname", parts.get("user", ""))

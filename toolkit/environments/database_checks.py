@@ -85,12 +85,18 @@ def _tried(name: str, look: Look, connection: Connection, environment: Environme
         )
 
 
-def _server(connection: Connection, _: Environment) -> Item:
+def _server(connection: Connection, environment: Environment) -> Item:
     major = connection.info.server_version // 10_000
     found = f"PostgreSQL {connection.info.parameter_status('server_version')}"
     if major < OLDEST_MAJOR:
         return failed(
             "connection", f"{found} is too old", f"upgrade to PostgreSQL {OLDEST_MAJOR} or newer"
+        )
+    if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+        return warned(
+            "connection",
+            f"{found}, a replica: it can be looked at, and takes no writes",
+            f"point DATABASE_URL of .env.{environment.name} at the primary",
         )
     return passed("connection", found)
 

@@ -11,7 +11,7 @@ import psycopg
 from toolkit import settings
 from toolkit.connection import connect, parse
 from toolkit.environments import keys
-from toolkit.environments.check import described
+from toolkit.environments.place import described
 from toolkit.environments.record import recorded
 from toolkit.errors import MeterledgerError
 
@@ -78,6 +78,12 @@ def from_file(name: str, *, folder: Path | None = None) -> settings.Environment 
         return settings.environment(name, {}, folder=folder)
     except MeterledgerError:
         return None
+
+
+def others(name: str, *, folder: Path | None = None) -> tuple[settings.Environment, ...]:
+    """The other environments as their files say: a variable of the process is meant for one."""
+    found = (from_file(o, folder=folder) for o in settings.environments(folder) if o != name)
+    return tuple(known for known in found if known is not None)
 
 
 def check_values(name: str, values: Mapping[str, str]) -> None:

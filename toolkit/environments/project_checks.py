@@ -9,15 +9,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from toolkit.connection import parse
 from toolkit.environments import keys
 from toolkit.environments.items import Item, failed, passed, refused, warned
+from toolkit.environments.place import HOSTED, ref_of_database
 from toolkit.errors import MeterledgerError
 from toolkit.settings import Environment
 
 API_TIMEOUT_SECONDS = 5.0
 SHORTEST_RECEIPT_KEY = 32
-_HOSTED = (".supabase.co", ".supabase.net")
 _KEYS = (
     ("anon key", "SUPABASE_ANON_KEY", "anon"),
     ("service key", "SUPABASE_SERVICE_ROLE_KEY", "service_role"),
@@ -154,7 +153,7 @@ def _project_refs(environment: Environment) -> dict[str, str]:
     """Variable → the project that it is of, of those that tell."""
     told: dict[str, str | None] = {"SUPABASE_PROJECT_REF": environment.project_ref}
     if environment.database_url is not None:
-        told["DATABASE_URL"] = _ref_of_database(environment.database_url)
+        told["DATABASE_URL"] = ref_of_database(environment.database_url)
     if environment.api_url is not None:
         told["SUPABASE_URL"] = _ref_of_host(environment.api_url)
     for key, (_, variable, _) in zip(
@@ -165,23 +164,9 @@ def _project_refs(environment: Environment) -> dict[str, str]:
     return {name: ref for name, ref in told.items() if ref}
 
 
-def _ref_of_database(url: str) -> str | None:
-    try:
-        parts = parse(url)
-    except MeterledgerError:
-        return None
-    host = parts.get("host", "")
-    if host.startswith("db.") and host.endswith(_HOSTED):
-        return host.split(".")[1]
-    if ".pooler." in host:
-        _, dot, ref = parts.get("user", "").partition(".")
-        return ref if dot else None
-    return None
-
-
 def _ref_of_host(url: str) -> str | None:
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return None
-    return host.split(".")[0] if host.endswith(_HOSTED) else None
+    return host.split(".")[0] if host.endswith(HOSTED) else None

@@ -46,7 +46,8 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
         r"No space left on device|Disk quota exceeded",
         "the disk is full",
-        "free some space, or set METERLEDGER_HOME to a folder on another disk, then try again",
+        "free some space, or use a larger disk: METERLEDGER_HOME says where a kept server lives, "
+        "TMPDIR where a temporary one does",
     ),
     (
         r"Address already in use|could not bind",

@@ -43,7 +43,12 @@ class Begun:
 
 def checksum(phase: Phase) -> str:
     """SHA-256 of the migration file's bytes, in hexadecimal."""
-    return hashlib.sha256(phase.migration.read_bytes()).hexdigest()
+    return digest(phase.migration.read_bytes())
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def short(value: str) -> str:

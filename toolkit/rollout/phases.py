@@ -16,6 +16,9 @@ from toolkit.resources import supabase_folder
 _FILE_NAME = re.compile(r"(?P<version>\d+)_(?P<name>.+)\.sql")
 _CONCURRENTLY = re.compile(r"^(create|drop)\b[^;]*\bconcurrently\b", re.I | re.M)
 
+# The file that moves the data, or leaves it to batches.
+DATA_PHASE = "20261101000401"
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -6,18 +6,22 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolkit.errors import FindingsError
 from toolkit.resources import supabase_folder
+from toolkit.rollout.checksums import digest
 from toolkit.rollout.phases import Phase
 
 PREFIX = "meterledger-push-"
 
 
 @contextmanager
-def project(wanted: Iterable[Phase], others: Iterable[str]) -> Iterator[Path]:
+def project(
+    wanted: Iterable[Phase], others: Iterable[str], expected: Mapping[str, str] | None = None
+) -> Iterator[Path]:
     """A project folder with the wanted phases, for the time of a with block.
 
     The CLI wants a file for every version that the history names, so the app's own
@@ -26,6 +30,11 @@ def project(wanted: Iterable[Phase], others: Iterable[str]) -> Iterator[Path]:
     Args:
         wanted: the phases to copy.
         others: further versions of the database's history, digits only.
+        expected: version → checksum that each copy must have; None: whatever is there.
+
+    Raises:
+        FindingsError: a copy has another one. It is looked at and not its original, which
+            could change between a look and the copying.
     """
     base = Path(tempfile.gettempdir())
     _sweep(base)
@@ -35,13 +44,24 @@ def project(wanted: Iterable[Phase], others: Iterable[str]) -> Iterator[Path]:
         migrations.mkdir(parents=True)
         shutil.copy(supabase_folder() / "config.toml", folder / "supabase")
         for phase in wanted:
-            shutil.copy(phase.migration, migrations)
+            copy = Path(shutil.copy(phase.migration, migrations))
+            if expected is not None and digest(copy.read_bytes()) != expected.get(phase.version):
+                raise _changed(phase)
         for version in others:
             (migrations / f"{version}_applied_before.sql").touch()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _changed(phase: Phase) -> FindingsError:
+    return FindingsError(
+        f"{phase.migration.name} is not the file that was looked at when this began: it was not "
+        "applied",
+        next_step="see who changes migrations/ and put the file back, or begin again with it as "
+        "it is now",
+    )
 
 
 def _claim(base: Path) -> tuple[Path, int]:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,7 @@ def push(
     time_zone: str | None = None,
     defer_backfill: bool = False,
     through: str | None = None,
+    expected: Mapping[str, str] | None = None,
     on_phase: Callable[[str], None] | None = None,
 ) -> PushReport:
     """Apply the phases that the database has not had yet; each file is one transaction.
@@ -95,10 +96,12 @@ def push(
         time_zone: the app's zone, confirmed by the operator, for example Asia/Jakarta.
         defer_backfill: phase 4 installs its functions and leaves the data alone.
         through: the last version to apply; all of them if left out.
+        expected: version → checksum that each file must have; None: none is demanded.
         on_phase: called with each file's name when it begins.
 
     Raises:
         UsageError: the URL cannot be parsed.
+        FindingsError: a file is not the expected one; nothing was applied.
         OperationalError: no CLI or no connection; as PushError: a phase that raised. What had
             been applied before it stays applied.
     """
@@ -113,7 +116,7 @@ def push(
             "PGOPTIONS": _options(time_zone, defer_backfill),
         }
     )
-    with project(wanted, _others(database_url, wanted)) as folder:
+    with project(wanted, _others(database_url, wanted), expected) as folder:
         command = [str(cli), "db", "push", "--workdir", str(folder), "--remote", url]
         command += ["--include-all", "--yes", "--output-format", "json"]
         # The CLI unpacks parts of itself into the temporary folder, and leaves them there.

@@ -17,9 +17,6 @@ from toolkit.rollout.phases import Phase, phases
 
 Connection = psycopg.Connection[TupleRow]
 
-# The data moves with it, or later by the backfill: without it a database is rolled out all the
-# same.
-DATA_PHASE = "20261101000401"
 DEPLOY = f"meterledger deploy {ENVIRONMENT} --defer-backfill"
 BACKFILL = f"meterledger backfill {ENVIRONMENT}"
 TRY_IT = "to see it on a database of its own: meterledger demo --keep"

@@ -10,6 +10,7 @@ select
   case
     when m.kind = 'migrate' and p.n = 0
     then format('select ledger.finish_migration(%s);', m.run_id)
+    when m.kind = 'undo' then 'meterledger rollback ENV --to data'
     else 'meterledger backfill ENV'
   end as repair,
   m.kind = 'migrate' and p.n = 0 as safe

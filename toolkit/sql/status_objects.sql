@@ -18,6 +18,7 @@ select
   to_regclass('ledger.near_matches') is not null as near_matches,
   to_regclass('ledger.reviewed_matches') is not null as decisions,
   to_regclass('ledger.receipts') is not null as receipts,
+  to_regclass('ledger.unsettled') is not null as unsettled,
   to_regclass('supabase_migrations.schema_migrations') is not null as history,
   (
     select count(*) = 3 from pg_catalog.pg_trigger as t

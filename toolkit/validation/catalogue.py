@@ -39,6 +39,11 @@ class SqlCheck:
 _REPAIR = f"repair it from the events: meterledger doctor {ENVIRONMENT} --fix; then report the rows"
 _REPORT = "this is a defect: keep the database as it is and report the rows"
 
+SETTLE = (
+    "see ledger.unsettled: void the reading's event where that is still meant, then note it: "
+    "update ledger.set_aside set settled_at = now() where set_aside_id = …"
+)
+
 SQL_CHECKS = (
     SqlCheck(
         "books_balance",
@@ -102,6 +107,13 @@ SQL_CHECKS = (
         "check_rejects",
         Verdict.NOTE,
         f"correct, waive or retry them: meterledger rejects {ENVIRONMENT}",
+    ),
+    SqlCheck(
+        "set_aside",
+        "voids and links that a rollback set aside and no migration applied again",
+        "check_set_aside",
+        Verdict.NOTE,
+        SETTLE,
     ),
     SqlCheck(
         "near_matches",

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from toolkit.isolation.access import ALL, NONE, OWN, Rule
+from toolkit.isolation.api.arguments import (
+    declared_arguments,
+    names_something,
+    sendable,
+    written,
+)
 from toolkit.isolation.api.record import NO_FUNCTION, NO_SCHEMA, REFUSED, Denial, Probe
 from toolkit.isolation.api.scene import RELATIONS, USER, Resident, Scene
 from toolkit.isolation.api.wire import Answer, Caller
 from toolkit.isolation.report import Kind
 
 _READ_ONLY = "25006"  # the call was let in, and stopped at its first write
+_NOT_THERE = "ML204"  # an event or a recalculation that is not the caller's
+_NOBODY = "28000"  # a call for a user's own ledger, by a token that names nobody
 _OPERATION = "execute"
 
 
@@ -75,8 +83,10 @@ def _types(rule: Rule) -> list[str]:
 
 
 def _takes_known_arguments(scene: Scene, rule: Rule) -> bool:
-    """Whether a call can be made up: all arguments are users, or there are none."""
+    """Whether a call can be made up: declared arguments, users for all of them, or none."""
     types = _types(rule)
+    if rule.row:
+        return sendable(scene, rule)
     if not types:
         return True
     found = scene.schema.functions.get(_local(rule))
@@ -91,7 +101,10 @@ def _takes_known_arguments(scene: Scene, rule: Rule) -> bool:
 
 def _call(scene: Scene, rule: Rule, caller: Caller, user: str | None, *, get: bool) -> Answer:
     names = scene.schema.functions.get(_local(rule), {})
-    arguments = dict.fromkeys(names, user) if _types(rule) else {}
+    if rule.row:
+        arguments = declared_arguments(scene, rule, scene.b if user == scene.b.id else scene.a)
+    else:
+        arguments = dict.fromkeys(names, user) if _types(rule) else {}
     return caller.call(f"{rule.schema}.{_local(rule)}", arguments, get=get)
 
 
@@ -125,7 +138,9 @@ def _allowed(scene: Scene, rule: Rule) -> None:
 
 
 def _own(answer: Answer, who: Resident) -> bool:
-    owners = {row.get("user_id", who.id) for row in answer.rows}
+    """Whether rows came, or an object of rows, and all of them are this user's."""
+    found = [part for row in answer.rows for part in (row, *row.values())]
+    owners = {part.get("user_id", who.id) for part in found if isinstance(part, dict)}
     return answer.ok and owners == {who.id}
 
 
@@ -134,7 +149,9 @@ def _denied(scene: Scene, rule: Rule) -> None:
     twin = scene.twin(rule, _OPERATION)
     if scene.reach(rule, _OPERATION, USER) == OWN:
         probe = Probe(rule.name, USER, _OPERATION)
-        for user in (b.id, None) if _types(rule) else ():
+        if rule.row:
+            _calls_on_others(scene, rule, probe, twin=twin)
+        for user in (b.id, None) if _types(rule) and not rule.row else ():
             for get in (False, True) if _reads_only(rule) and user else (False,):
                 answer = _call(scene, rule, a.caller, user, get=get)
                 scene.record.denied(probe, answer, Denial(nothing=True), twin=twin)
@@ -145,9 +162,23 @@ def _denied(scene: Scene, rule: Rule) -> None:
         if reach == OWN:
             answer = _call(scene, rule, caller, a.id, get=False)
             probe = Probe(rule.name, caller.name, _OPERATION)
-            scene.record.denied(probe, answer, Denial(nothing=True), twin=twin)
+            denial = Denial(codes=(*REFUSED, _NOBODY), nothing=True)
+            scene.record.denied(probe, answer, denial, twin=twin)
         elif reach != ALL:
             _refused(scene, rule, caller.name, caller, twin=twin)
+
+
+def _calls_on_others(scene: Scene, rule: Rule, probe: Probe, *, twin: bool) -> None:
+    """A call that names what is the other's: not there for the caller, and left as it was."""
+    if not names_something(rule):
+        return
+    for mine, theirs in ((scene.a, scene.b), (scene.b, scene.a)):
+        arguments = declared_arguments(scene, rule, theirs)
+        before = [scene.state(other, theirs) for other in written(scene)]
+        answer = mine.caller.call(f"{rule.schema}.{_local(rule)}", arguments)
+        scene.record.denied(probe, answer, Denial(codes=(_NOT_THERE,)), twin=twin)
+        after = [scene.state(other, theirs) for other in written(scene)]
+        scene.record.changed(probe, after != before, twin=twin)
 
 
 def _refused(scene: Scene, rule: Rule, identity: str, caller: Caller, *, twin: bool) -> None:

@@ -74,6 +74,15 @@ def change_of(rule: Rule, columns: Columns, moments: Moments) -> dict[str, Any]:
     return {name: _sample(columns[name], moments)} if name else {}
 
 
+def value_of(expression: str, user: str, moments: Moments) -> Any:  # noqa: ANN401 - JSON
+    """An argument of a function: text that holds an object is one.
+
+    Raises:
+        UnsendableError: it has no counterpart in JSON.
+    """
+    return _value(expression, user, "json" if expression.startswith("'{") else "", moments)
+
+
 def _value(expression: str, user: str, kind: str, moments: Moments) -> Any:  # noqa: ANN401 - JSON
     expression = expression.strip()
     if expression == "{user}":

@@ -12,6 +12,7 @@ from toolkit.isolation.attacks.callers import calls, names_elsewhere, shadows
 from toolkit.isolation.attacks.events import erasure, forgery, guards, voids
 from toolkit.isolation.attacks.keys import oracles
 from toolkit.isolation.attacks.readers import on_readers
+from toolkit.isolation.attacks.service import named_in_calls
 from toolkit.isolation.probing import Probe
 from toolkit.isolation.stage import Stage
 
@@ -23,6 +24,7 @@ def attack_probes(stage: Stage) -> Iterator[Probe]:
     if EVENTS in stage.access.rules:
         yield from oracles(attacks)
         yield from voids(attacks)
+        yield from named_in_calls(attacks)
         yield from forgery(attacks)
         yield from guards(attacks)
         yield from shadows(attacks)

@@ -1,41 +1,34 @@
-"""The batches: which users come next, moving them, trying again, and the proof at the end."""
+"""The batches that move data: beginning or continuing a run, moving, and the proof at the end."""
 
 from __future__ import annotations
 
-import time
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from toolkit.errors import FindingsError, OperationalError
-from toolkit.operations.backfill import lock, pace
+from toolkit.errors import FindingsError
+from toolkit.operations.backfill import lock
+from toolkit.operations.backfill.batches import Batches
 from toolkit.operations.backfill.options import BackfillOptions, BackfillPlan
 from toolkit.operations.backfill.pace import Pending
 from toolkit.operations.backfill.waiter import TimeUpError, Waiter
 from toolkit.operations.backfill.watch import Watch
-from toolkit.resources import statement
 from toolkit.trial import Observer
 
 __all__ = ["Mover", "TimeUpError"]
 
-# Another session came first: serialization failure, deadlock, lock timeout.
-AGAIN = ("40001", "40P01", "55P03")
-MOST_FAILURES = 10
-_PAGE_USERS = 10_000
-_TELL_EVERY_SECONDS = 10.0
 _COUNTS = ("migrated", "completed", "merged", "rejected")
 
 
-class Mover:
+class Mover(Batches):
     """One command's work on one run.
 
     Attributes:
-        run_id: the run that it works on, once it has begun.
-        batches, retries: how many committed, and how many tries were lost to others.
         counts: rows of this command: migrated, completed, merged, rejected.
-        waiter: keeps its time.
     """
+
+    PAGE = "backfill_page"
 
     def __init__(
         self,
@@ -45,28 +38,9 @@ class Mover:
         observer: Observer,
         waiter: Waiter,
     ) -> None:
-        """Prepare; nothing is touched yet.
-
-        Args:
-            connection: holds the backfill's lock, in autocommit mode.
-            watch: sees who waits for it.
-            options: limits and throttles.
-            observer: told of progress and retries.
-            waiter: rests, pauses and time.
-        """
-        self._connection = connection
-        self._watch = watch
-        self._options = options
-        self._observer = observer
-        self.waiter = waiter
-        self.run_id: int | None = None
-        self.batches = 0
-        self.retries = 0
+        """Prepare; nothing is touched yet."""
+        super().__init__(connection, watch, options, observer, waiter)
         self.counts = dict.fromkeys(_COUNTS, 0)
-        self._size = pace.first_size(options.batch_rows)
-        self._failures = 0
-        self._total = self._done = 0
-        self._told_at = self._began_at = time.monotonic()
 
     def leave_time(self) -> None:
         """Stop before the first batch when there is no time at all."""
@@ -112,106 +86,16 @@ class Mover:
             self._connection.execute("select ledger.finish_migration(%s)", (self.run_id,))
         return True
 
-    def _walk(self) -> bool:
-        """Once over all users in the order of their ids; whether anything was moved."""
-        after: UUID | None = None
-        before = self._done
-        while page := self._page(after):
-            after = page[-1].user
-            while page:
-                page = page[self._batch(page) :]
-            self._analyze("analyze ledger.migrated_readings")
-        return self._done > before
+    def _work(self, users: list[UUID | None]) -> dict[str, int]:
+        row = self._connection.execute(
+            "select ledger.migrate_users(%s, %s::uuid[])", (self.run_id, users)
+        ).fetchone()
+        return row[0] if row else {}
 
-    def _page(self, after: UUID | None) -> list[Pending]:
-        rows = self._connection.execute(
-            statement("backfill_page"), {"after": after, "users": _PAGE_USERS}
-        ).fetchall()
-        return [Pending(*row) for row in rows]
-
-    def _batch(self, page: list[Pending], *, ownerless: bool = False) -> int:
-        """Move the page's first users and rest; how many were moved, 0 after a lost try."""
-        self.waiter.for_leave()
-        count = 1 if ownerless else pace.cut(page, self._size)
-        began = time.monotonic()
-        try:
-            with self._watch:
-                moved = self._migrate([pending.user for pending in page[:count]])
-        except psycopg.Error as error:
-            if error.sqlstate not in AGAIN:
-                raise
-            self._lost(error)
-            return self._batch(page, ownerless=True) if ownerless else 0
-        self._failures = 0
-        self._after(moved, time.monotonic() - began)
-        return count
-
-    def _migrate(self, users: list[UUID | None]) -> int:
-        """One transaction; rows that do not wait any more."""
-        with self._connection.transaction():
-            lock.require_held(self._connection, lock.BACKFILL)
-            row = self._connection.execute(
-                "select ledger.migrate_users(%s, %s::uuid[])", (self.run_id, users)
-            ).fetchone()
-        found = row[0] if row else {}
+    def _rows(self, found: dict[str, int]) -> int:
         for name in _COUNTS:
             self.counts[name] += found.get(name, 0)
-        self.batches += 1 if found else 0
         return int(found.get("migrated", 0) + found.get("rejected", 0))
-
-    def _after(self, moved: int, seconds: float) -> None:
-        waited_for = self._watch.waiting > 0
-        self._done += moved
-        self._observer.progress(min(self._done, self._total), self._total)
-        self._size = pace.next_size(
-            self._size, moved, seconds, waited_for=waited_for, most=self._options.batch_rows
-        )
-        self._tell(self._watch.waiting)
-        # The last batch's rest keeps nobody's share.
-        if moved:
-            self.waiter.sleep(pace.rest(seconds, self._options.share, waited_for=waited_for))
-
-    def _lost(self, error: psycopg.Error) -> None:
-        """Wait, and make the next try smaller."""
-        self._failures += 1
-        self.retries += 1
-        self._size = max(1, self._size // 2)
-        by = f", it waits for {self._watch.blocker}" if self._watch.blocker else ""
-        if self._failures >= MOST_FAILURES:
-            raise OperationalError(
-                f"a batch lost to other sessions {self._failures} times in a row "
-                f"({error.sqlstate}){by}",
-                next_step="look at pg_stat_activity for long transactions, then run the same "
-                "command again: it goes on where this one stopped",
-            ) from error
-        seconds = pace.back_off(self._failures)
-        self._observer.note(
-            f"a batch lost to another session ({error.sqlstate}){by}; again in {seconds:g} s"
-        )
-        self.waiter.sleep(seconds)
-
-    def _tell(self, waiting: int) -> None:
-        """Rate and time to go, now and then."""
-        now = time.monotonic()
-        if now - self._told_at < _TELL_EVERY_SECONDS:
-            return
-        self._told_at = now
-        moved = self.counts["migrated"] + self.counts["rejected"]
-        rate = moved / (now - self._began_at)
-        left = max(0, self._total - self._done)
-        to_go = f", about {left / rate:,.0f} s to go" if rate > 0 else ""
-        others = f"; {waiting} sessions waited for the last batch" if waiting else ""
-        self._observer.note(
-            f"{self._done:,} of {self._total:,} rows, {rate:,.0f} rows a second{to_go}; "
-            f"{self._size:,} rows a batch{others}"
-        )
-
-    def _analyze(self, command: str) -> None:
-        """Plans need to know how much there is; who holds the table longer goes first."""
-        try:
-            self._connection.execute(command.encode())
-        except psycopg.errors.LockNotAvailable:
-            self._observer.note("statistics are not renewed: another session holds the table")
 
     def _require_no_problems(self) -> None:
         rows = self._connection.execute(

@@ -109,6 +109,27 @@ def not_written(error: OSError) -> OperationalError:
     )
 
 
+def not_proven(error: OperationalError, name: str) -> OperationalError:
+    """The error for a proof that could not go on: the backup itself is there."""
+    return OperationalError(
+        f"{error.message}; backup {name} was not proven",
+        next_step=f"{error.next_step}; then back up again (meterledger backup prune removes "
+        "this one)",
+        details=error.details,
+    )
+
+
+def result_not_written(error: OSError, name: str) -> OperationalError:
+    """The error for a disk that does not take a proof's result: the backup itself is there."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "the disk is full" if full else f"{error.strerror or error}"
+    return OperationalError(
+        f"{what}: the proof's result cannot be written, and backup {name} stays unproven",
+        next_step="free some space, or name a folder on a larger disk in METERLEDGER_BACKUPS, and "
+        "back up again; meterledger backup prune removes this one",
+    )
+
+
 def _worded(text: str, doing: str) -> OperationalError | None:
     for pattern, message, next_step in _WORDS:
         if re.search(pattern, text):

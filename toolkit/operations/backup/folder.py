@@ -1,4 +1,8 @@
-"""How a backup comes to lie in its folder: it has its name only when it is whole."""
+"""How a backup comes to lie in its folder: it has its name only when it is whole.
+
+While it is made, and while its proof runs, its folder holds a file that its maker has locked; the
+lock goes with the maker, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ LOCK_FILE = ".lock"
 
 @dataclass
 class Unfinished:
-    """A backup that is being made: a folder that only its maker, while it lives, holds locked."""
+    """A backup that is being made or proven: only its maker, while it lives, holds it locked."""
 
     path: Path
     _owner: int = field(repr=False)
@@ -31,13 +35,18 @@ class Unfinished:
         remove_tree(self.path)
         os.close(self._owner)
 
-    def finish(self, name: str) -> Path:
+    def finish(self, name: str, *, proving: bool = False) -> Path:
         """Give it its name: from here on it is a backup.
+
+        Args:
+            name: of the folder; another one gets a number behind it.
+            proving: its proof follows, and it stays locked until settle().
 
         Raises:
             OSError: the disk refuses.
         """
-        (self.path / OWNER_FILE).unlink()
+        if not proving:
+            (self.path / OWNER_FILE).unlink()
         _sync(self.path)
         root = self.path.parent
         with _locked(root):
@@ -48,6 +57,15 @@ class Unfinished:
             self.path.rename(target)
         _sync(root)
         return target
+
+    def settle(self, target: Path) -> None:
+        """Its proof has come to an end, good or bad, which its manifest tells.
+
+        A disk that refuses changes nothing: the manifest is believed first.
+        """
+        with suppress(OSError):
+            (target / OWNER_FILE).unlink()
+            _sync(target)
 
 
 @contextmanager
@@ -102,6 +120,14 @@ def _partial(root: Path) -> list[Path]:
     return sorted(path for path in root.glob(f"{PARTIAL_PREFIX}*") if path.is_dir())
 
 
+def being_proven(path: Path) -> bool | None:
+    """Whether a backup's proof runs; False: it was cut off; None: it came to an end or never began.
+
+    Who is asked is the lock and not a process id, which another process may have by now.
+    """
+    return _alive(path) if (path / OWNER_FILE).exists() else None
+
+
 def _alive(path: Path) -> bool:
     """Whether somebody still works on it: the lock goes with its holder, however that ends."""
     try:
@@ -109,7 +135,8 @@ def _alive(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: two who ask at once must not take each other for the maker.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:

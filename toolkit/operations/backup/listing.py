@@ -6,15 +6,26 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
 from toolkit.local.account import remove_tree
-from toolkit.operations.backup.folder import PARTIAL_PREFIX
+from toolkit.operations.backup.folder import PARTIAL_PREFIX, being_proven
 from toolkit.operations.backup.manifest import Manifest, read_manifest
 
 _NAME = re.compile(r"\d{8}T\d{6}Z(?:-\d+)?")
 _BLOCK_BYTES = 1024 * 1024
+
+
+class ProofState(StrEnum):
+    """How far a backup's proof, its restore, has come."""
+
+    PROVEN = "proven"
+    FAILED = "proof failed"
+    RUNNING = "proof running"
+    INTERRUPTED = "proof interrupted"
+    NONE = "not proven"  # --no-verify
 
 
 @dataclass(frozen=True)
@@ -25,11 +36,13 @@ class Backup:
         path: its folder.
         manifest: None where it cannot be read.
         problem: why it is no good; None where nothing is known against it.
+        proof: how far it has come.
     """
 
     path: Path
     manifest: Manifest | None
     problem: str | None = None
+    proof: ProofState = ProofState.NONE
 
     @property
     def name(self) -> str:
@@ -69,21 +82,38 @@ def backups(root: Path, environment: str, *, check: bool = False) -> tuple[Backu
 
 def examine(path: Path, *, check: bool) -> Backup:
     """Look at one backup: its manifest, its files' sizes and, with `check`, their sums."""
+    # Asked before the manifest is read: a proof that ends in between is seen as ended.
+    locked = being_proven(path)
     try:
         manifest = read_manifest(path)
     except MeterledgerError as error:
         return Backup(path, None, error.message)
+    return Backup(path, manifest, _problem(path, manifest, check), _proof(manifest, locked))
+
+
+def _problem(path: Path, manifest: Manifest, check: bool) -> str | None:
     for name, stored in manifest.files.items():
         file = path / name
         try:
             size = file.stat().st_size
             if size != stored.size:
-                return Backup(path, manifest, f"{name} has {size} bytes, not {stored.size}")
+                return f"{name} has {size} bytes, not {stored.size}"
             if check and _sum(file) != stored.sha256:
-                return Backup(path, manifest, f"{name} has changed: its sha256 is another")
+                return f"{name} has changed: its sha256 is another"
         except OSError as error:
-            return Backup(path, manifest, f"{name} cannot be read: {error.strerror}")
-    return Backup(path, manifest)
+            return f"{name} cannot be read: {error.strerror}"
+    return None
+
+
+def _proof(manifest: Manifest, locked: bool | None) -> ProofState:
+    """What the manifest says goes first: it is written before the lock is given back."""
+    if manifest.verified:
+        return ProofState.PROVEN
+    if manifest.differences:
+        return ProofState.FAILED
+    if locked is None:
+        return ProofState.NONE
+    return ProofState.RUNNING if locked else ProofState.INTERRUPTED
 
 
 def newest_verified(root: Path, environment: str, *, check: bool = False) -> Backup | None:
@@ -97,11 +127,16 @@ def newest_verified(root: Path, environment: str, *, check: bool = False) -> Bac
 def to_prune(
     found: tuple[Backup, ...], retention_days: int, now: datetime | None = None
 ) -> tuple[Backup, ...]:
-    """Verified backups older than the retention, without the newest verified one."""
+    """Backups with an interrupted proof, and verified ones older than the retention.
+
+    The former go however young they are: nobody works on them any more, and nothing is known of
+    them. The newest verified one stays.
+    """
     verified = [backup for backup in found if backup.verified]
     keep = timedelta(days=retention_days)
     moment = now or datetime.now(UTC)
-    return tuple(b for b in verified[1:] if (b.age(moment) or keep) > keep)
+    old = [b for b in verified[1:] if (b.age(moment) or keep) > keep]
+    return tuple(b for b in found if b in old or b.proof is ProofState.INTERRUPTED)
 
 
 def remove(backup: Backup) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel, sql
@@ -29,6 +28,7 @@ from toolkit.operations.backup.facts import (
     user_triggers,
 )
 from toolkit.operations.backup.folder import Unfinished, sweep, timestamp, unfinished
+from toolkit.operations.backup.listing import ProofState, backups
 from toolkit.operations.backup.manifest import (
     DUMP_FILE,
     USERS_FILE,
@@ -36,39 +36,13 @@ from toolkit.operations.backup.manifest import (
     StoredFile,
     write_manifest,
 )
-from toolkit.operations.backup.prove import prove
 from toolkit.operations.backup.tools import find_tools
 from toolkit.operations.backup.users import write_users
+from toolkit.operations.backup.verify import BackupReport, verify_backup
 from toolkit.rollout import checksums
 from toolkit.trial import Observer
 
 Connection = psycopg.Connection[TupleRow]
-
-
-@dataclass(frozen=True)
-class BackupReport:
-    """What was made.
-
-    Attributes:
-        path: the backup's folder.
-        manifest: what it says, with the proof's result.
-        removed: half-written backups of killed commands that were removed first.
-        proof_wanted: False after --no-verify.
-    """
-
-    path: Path
-    manifest: Manifest
-    removed: tuple[str, ...]
-    proof_wanted: bool
-
-    def as_object(self) -> dict[str, Any]:
-        """For --json."""
-        return {
-            "path": str(self.path),
-            "removed_leftovers": list(self.removed),
-            "proof_wanted": self.proof_wanted,
-            **self.manifest.as_object(),
-        }
 
 
 @dataclass(frozen=True)
@@ -85,8 +59,9 @@ def make_backup(
 ) -> BackupReport:
     """Back up what the rollout touches, and prove it by a restore.
 
-    A killed command leaves at most a folder that the next one recognises and removes. A backup
-    whose proof fails is kept, unverified, with the differences in its manifest.
+    A killed command leaves at most a folder that the next one recognises and removes; killed in
+    its proof, a backup that is told apart. A backup whose proof fails is kept, unverified, with
+    the differences in its manifest.
 
     Args:
         url: of the database, a direct or session connection, as the owner.
@@ -102,7 +77,7 @@ def make_backup(
         OperationalError: no pg_dump, a lost connection, a locked table, a full disk.
     """
     _refuse_pooler(url)
-    removed = sweep(root)
+    removed, unproven = sweep(root), _unproven(root, environment, observer)
     for name in removed:
         observer.note(f"removed {name}, which a killed command had left")
     observer.step("dump")
@@ -112,38 +87,27 @@ def make_backup(
             manifest = _write(url, environment, snapshot, folder, observer)
         # The snapshot is given back: nothing holds up the server's vacuum from here.
         _check_rows(folder.path / DUMP_FILE, snapshot.tools, manifest.facts)
-        path = _finish(folder, manifest, snapshot)
-    report = BackupReport(path, manifest, removed, verify)
-    return verify_backup(report, snapshot.tools, observer) if verify else report
+        path = _finish(folder, manifest, snapshot, proving=verify)
+        report = BackupReport(path, manifest, removed, verify, unproven)
+        if verify:
+            report = verify_backup(report, snapshot.tools, observer)
+            folder.settle(path)
+    return report
 
 
-def verify_backup(report: BackupReport, tools: Binaries, observer: Observer) -> BackupReport:
-    """Prove a backup that has been made, and write the result into its manifest.
-
-    Raises:
-        OperationalError: the proof could not be carried out; the backup stays unverified.
-    """
-    observer.step("restore and compare")
-    done: dict[str, int] = {}
-
-    def told(table: str, rows: int) -> None:
-        done[table] = rows
-        observer.progress(sum(done.values()), report.manifest.facts.rows)
-
-    proof = prove(report.path, report.manifest, tools, told)
-    good = not proof.differences
-    manifest = replace(
-        report.manifest,
-        verified=good,
-        verified_at=_now().isoformat(timespec="seconds") if good else None,
-        differences=tuple(difference.text for difference in proof.differences),
-        left_out=proof.left_out,
-    )
-    try:
-        write_manifest(report.path, manifest)
-    except OSError as error:
-        raise failures.not_written(error) from error
-    return replace(report, manifest=manifest)
+def _unproven(root: Path, environment: str, observer: Observer) -> tuple[str, ...]:
+    """Say which earlier backups' proofs are not at their end; the names of those cut off."""
+    names = []
+    for backup in backups(root, environment):
+        if backup.proof is ProofState.RUNNING:
+            observer.note(f"another command is proving {backup.name} now")
+        elif backup.proof is ProofState.INTERRUPTED:
+            names.append(backup.name)
+            observer.note(
+                f"{backup.name} was never proven, its proof was interrupted: "
+                f"meterledger backup prune {environment} removes it"
+            )
+    return tuple(names)
 
 
 @contextmanager
@@ -227,10 +191,10 @@ def _write(
     return manifest
 
 
-def _finish(folder: Unfinished, manifest: Manifest, snapshot: _Snapshot) -> Path:
+def _finish(folder: Unfinished, manifest: Manifest, snapshot: _Snapshot, *, proving: bool) -> Path:
     try:
         write_manifest(folder.path, manifest)
-        return folder.finish(timestamp(snapshot.taken_at))
+        return folder.finish(timestamp(snapshot.taken_at), proving=proving)
     except OSError as error:
         raise failures.not_written(error) from error
 

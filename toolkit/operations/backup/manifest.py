@@ -96,11 +96,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     text = json.dumps(manifest.as_object(), indent=1, ensure_ascii=False) + "\n"
     draft = folder / f".{MANIFEST_FILE}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(folder / MANIFEST_FILE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(folder / MANIFEST_FILE)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -91,7 +91,10 @@ def prove(folder: Path, manifest: Manifest, tools: Binaries, told: Told) -> Proo
     binaries = find_server(manifest.major, tools=tools)
     refused = _Refused()
     with temporary_server(binaries=binaries) as server:
-        server.create_database(_DATABASE, DefaultPrivileges.GRANT_NOTHING)
+        try:
+            server.create_database(_DATABASE, DefaultPrivileges.GRANT_NOTHING)
+        except psycopg.Error as error:
+            raise failures.trouble(error, server.status().data, "the backup") from error
         url = server.admin_url(_DATABASE)
         with connect(url, autocommit=True, prepare=False) as connection:
             scratch = ScratchDatabase(connection)

@@ -21,7 +21,7 @@ from toolkit.operations.backup.listing import Backup
 from toolkit.operations.backup.load import Failure, is_of_public_itself, load
 from toolkit.operations.backup.manifest import DUMP_FILE, USERS_FILE, Manifest
 from toolkit.operations.backup.prove import RELAXED
-from toolkit.operations.backup.target import drop_default_grants, require_empty
+from toolkit.operations.backup.target import drop_default_grants, require_ready
 from toolkit.operations.backup.tools import find_tools
 from toolkit.operations.backup.users import read_users
 from toolkit.rehearse.failures import missing_role, reason
@@ -76,7 +76,8 @@ def restore_backup(
         observer: told of rows.
 
     Raises:
-        UsageError: the target is of an older version, or holds something already.
+        UsageError: the target is of an older version, holds something already, or lacks
+            Supabase's schema auth or roles.
         FindingsError: what was restored is not what was backed up; nothing was kept.
         OperationalError: the target refused an entry, or was lost.
     """
@@ -130,7 +131,7 @@ class _Restoring:
         self._missing = sorted(manifest.extensions.keys() - {str(name) for (name,) in there})
 
     def run(self, tools: Binaries, environment: str | None, database: str) -> RestoreReport:
-        require_empty(self._connection, self._manifest)
+        require_ready(self._connection, self._manifest)
         self._settle()
         added = self._users()
         dump = self._backup.path / DUMP_FILE

@@ -1,4 +1,4 @@
-"""The database that a backup is restored into: it must be empty, and must add no grants."""
+"""The database that a backup is restored into: empty, of Supabase's shape, adding no grants."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from toolkit.connection import connect
 from toolkit.errors import UsageError
 from toolkit.operations.backup.facts import SCHEMAS, occupants
 from toolkit.operations.backup.failures import APPLICATION_NAME
+from toolkit.operations.backup.footing import require_footing
 from toolkit.operations.backup.manifest import Manifest
 
 Connection = psycopg.Connection[TupleRow]
@@ -37,18 +38,20 @@ def check_target(url: str, manifest: Manifest) -> None:
     """Whether a backup can be restored there; nothing is changed.
 
     Raises:
-        UsageError: the target is of an older version, or holds something already.
+        UsageError: the target is of an older version, holds something already, or lacks what
+            the backup stands on.
         OperationalError: it cannot be reached.
     """
     with connect(url, autocommit=True, application_name=APPLICATION_NAME) as connection:
-        require_empty(connection, manifest)
+        require_ready(connection, manifest)
 
 
-def require_empty(connection: Connection, manifest: Manifest) -> None:
+def require_ready(connection: Connection, manifest: Manifest) -> None:
     """The same, in a transaction of the caller.
 
     Raises:
-        UsageError: the target is of an older version, or holds something already.
+        UsageError: the target is of an older version, holds something already, or lacks what
+            the backup stands on.
     """
     ours = connection.info.server_version // 10000
     if ours < manifest.major:
@@ -63,6 +66,7 @@ def require_empty(connection: Connection, manifest: Manifest) -> None:
             next_step="restore into a new project or database, or drop what is there first",
             details=(*found[:_SHOWN], *(("…",) if len(found) > _SHOWN else ())),
         )
+    require_footing(connection, manifest.facts)
 
 
 def drop_default_grants(connection: Connection) -> None:

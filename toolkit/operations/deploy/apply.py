@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -54,6 +54,7 @@ class Job:
     observer: Observer
     provenance: Provenance
     direct: bool = True  # no pooler in between, which could drop a session's start-up options
+    expected: Mapping[str, str] | None = None  # version → checksum, as the guards saw the files
 
     @property
     def connection(self) -> Connection:
@@ -146,6 +147,7 @@ def _push(job: Job, planned: PlannedFile, row: int | None) -> tuple[PushError | 
                     time_zone=options.time_zone if job.direct else None,
                     defer_backfill=options.defer_backfill and job.direct,
                     through=planned.file.version,
+                    expected=job.expected,
                 )
             except PushError as error:
                 failure = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,11 +14,14 @@ from psycopg.rows import TupleRow
 from toolkit.connection import describe, redact
 from toolkit.environments import record
 from toolkit.environments.way import Way, way_of
-from toolkit.errors import FindingsError, OperationalError
+from toolkit.errors import FindingsError, OperationalError, UsageError
 from toolkit.operations.deploy.lock import APPLICATION, at
+from toolkit.operations.deploy.options import DeployOptions
 from toolkit.operations.deploy.plan import DeployPlan
 from toolkit.resources import statement
+from toolkit.rollout.checksums import short
 from toolkit.rollout.inspect import MigrationFile
+from toolkit.rollout.phases import DATA_PHASE
 
 Connection = psycopg.Connection[TupleRow]
 # What the Supabase CLI calls its connections: the first is of version 3, and a client library's
@@ -28,6 +31,10 @@ _RECOGNISABLE = 24  # characters of a statement; 'select 1' is everybody's
 _COMPARED = 400  # of the 1,024 bytes that the server shows of a statement
 _COMMENTS = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.S)
 _POLL_SECONDS = 0.2
+# All writers of users who have legacy rows wait while they move in one transaction. Measured: 6,500
+# rows a second, so this many are done in two seconds, or within ten on a server five times slower;
+# a client's own time-outs begin there.
+MOST_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,34 @@ def require_pushable(plan: DeployPlan) -> None:
         "migration out of migrations/",
         details=plan.refusals,
     )
+
+
+def require_vouched(plan: DeployPlan, vouched: Mapping[str, str] | None) -> None:
+    """The files at hand must still be those that a receipt vouches for.
+
+    Raises:
+        FindingsError: with a line for each that is not.
+    """
+    if vouched is None:
+        return
+    here = {one.file.version: one.checksum for one in plan.files}
+    names = {one.file.version: one.file.path.name for one in plan.files}
+    other = sorted({v for v in {*here, *vouched} if here.get(v) != vouched.get(v)})
+    if other:
+        raise FindingsError(
+            "nothing was deployed: the files at hand are not those that were vouched for",
+            next_step="see who changes migrations/; put the files back, or prove them on staging "
+            "and promote again",
+            details=tuple(f"{names.get(v, v)}: {_differs(v, here, vouched)}" for v in other),
+        )
+
+
+def _differs(version: str, here: Mapping[str, str], vouched: Mapping[str, str]) -> str:
+    if version not in here:
+        return "vouched for, and not here"
+    if version not in vouched:
+        return "here, and not vouched for"
+    return f"vouched for as {short(vouched[version])}, now {short(here[version])}"
 
 
 def require_way(database_url: str) -> Way:
@@ -114,6 +149,42 @@ def require_environment(connection: Connection, name: str) -> None:
         UsageError: it does.
     """
     record.require(connection, name)
+
+
+def rows_at_once(connection: Connection, plan: DeployPlan) -> int:
+    """Legacy rows that pushing the plan's files moves in one transaction, unless told to defer."""
+    if not any(planned.file.version == DATA_PHASE for planned in plan.pending):
+        return 0
+    ground = connection.execute(statement("deploy_ground")).fetchone()
+    has_legacy, has_lists, has_settings = ground if ground is not None else (False,) * 3
+    if not has_legacy or (
+        has_settings
+        and connection.execute("select s.defer_backfill from ledger.settings as s").fetchone()
+        == (True,)
+    ):
+        return 0
+    row = connection.execute(
+        "select count(*) from ledger.pending_readings"
+        if has_lists
+        else "select count(*) from public.electricity_readings"
+    ).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def require_few_at_once(rows: int, options: DeployOptions) -> None:
+    """Many rows move in batches, or because the operator says so.
+
+    Raises:
+        UsageError: neither was said; with both ways out.
+    """
+    if rows <= MOST_ROWS_AT_ONCE or options.defer_backfill or options.one_transaction:
+        return
+    raise UsageError(
+        f"this deploy would move {rows:,} legacy rows in one transaction, and every writer of "
+        f"their users would wait for it (more than {MOST_ROWS_AT_ONCE:,} only if told)",
+        next_step="move them in batches beside the app: --defer-backfill, then meterledger "
+        "backfill; or, where nobody writes: --in-one-transaction",
+    )
 
 
 def pushing(connection: Connection, files: Sequence[MigrationFile]) -> tuple[Backend, ...]:

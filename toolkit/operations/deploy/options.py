@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +34,10 @@ class DeployOptions:
         environment: the name that the database must not contradict, and gets if it has none.
         time_zone: the app's zone, confirmed by the operator; None: as the database has it.
         defer_backfill: the data is left to `meterledger backfill`.
+        one_transaction: the data moves with the deploy, however many rows there are.
         through: the last version to apply; None: all.
+        vouched: version → checksum of the files that a receipt vouches for, no more and no
+            less; None: none is demanded.
         lock_timeout: seconds that a statement may wait for a lock before it gives way; the
             files' own limit of 5 s holds too. Concurrent builds block nobody and are not limited.
         retries: how often a file is tried.
@@ -45,7 +49,9 @@ class DeployOptions:
     environment: str = LOCAL
     time_zone: str | None = None
     defer_backfill: bool = False
+    one_transaction: bool = False
     through: str | None = None
+    vouched: Mapping[str, str] | None = None
     lock_timeout: float = LOCK_TIMEOUT_SECONDS
     retries: int = RETRIES
     pause: float = PAUSE_SECONDS
@@ -62,6 +68,11 @@ class DeployOptions:
             raise UsageError(
                 "--retries counts from 1, and --lock-timeout is more than 0 seconds",
                 next_step="leave them out for 5 tries of 5 seconds",
+            )
+        if self.defer_backfill and self.one_transaction:
+            raise UsageError(
+                "--defer-backfill and --in-one-transaction say the opposite",
+                next_step="leave one of them out",
             )
 
 

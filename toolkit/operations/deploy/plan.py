@@ -69,10 +69,12 @@ class DeployPlan:
     Attributes:
         files: in the order in which they are applied.
         refusals: sentences; empty when the deploy may begin.
+        rows_at_once: legacy rows that it would move in one transaction, unless told otherwise.
     """
 
     files: tuple[PlannedFile, ...]
     refusals: tuple[str, ...]
+    rows_at_once: int = 0
 
     @property
     def pending(self) -> tuple[PlannedFile, ...]:

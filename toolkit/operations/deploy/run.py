@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
 
@@ -45,7 +46,8 @@ def plan_deploy(
         with connect(database_url, application_name=f"{APPLICATION} --plan") as connection:
             connection.execute("set transaction read only")
             guard.require_environment(connection, environment)
-            return make_plan(files, read_state(connection), through=through)
+            plan = make_plan(files, read_state(connection), through=through)
+            return replace(plan, rows_at_once=guard.rows_at_once(connection, plan))
     except psycopg.Error as error:
         raise _refused(error) from error
 
@@ -61,22 +63,25 @@ def run_deploy(database_url: str, options: DeployOptions, observer: Observer) ->
         observer: is told each step, and each result with its seconds.
 
     Raises:
-        UsageError: the URL cannot be parsed, there is no such version, or the database says
-            that it is another environment.
-        FindingsError: a file must not be pushed, was edited after it was applied, or does not
-            hold after it was pushed.
+        UsageError: the URL cannot be parsed, there is no such version, the database says
+            that it is another environment, or many rows would move in one transaction.
+        FindingsError: a file must not be pushed, was edited after it was applied or is not the
+            one vouched for, or does not hold after it was pushed.
         OperationalError: no CLI, no connection, a transaction pooler, a read-only server,
             another deploy, an earlier push that still works, or a file that failed.
     """
     started = time.monotonic()
     observer.step("guard")
     files = inspect_folder()
-    guard.require_pushable(make_plan(files, None, through=options.through))
+    planned = make_plan(files, None, through=options.through)
+    guard.require_pushable(planned)
+    guard.require_vouched(planned, options.vouched)
     facts = provenance()
     direct = guard.require_way(database_url) is Way.DIRECT
     try:
         with deploy_lock(database_url) as lock:
-            job = Job(database_url, lock, options, observer, facts, direct)
+            expected = {one.file.version: one.checksum for one in planned.files}
+            job = Job(database_url, lock, options, observer, facts, direct, expected)
             return _deploy(job, files, started)
     except MeterledgerError:
         raise
@@ -92,6 +97,8 @@ def _deploy(job: Job, files: Sequence[MigrationFile], started: float) -> DeployR
     guard.require_quiet(connection, files, wait=options.wait, note=observer.note)
     plan = make_plan(files, read_state(connection), through=options.through)
     guard.require_pushable(plan)
+    guard.require_vouched(plan, options.vouched)
+    guard.require_few_at_once(guard.rows_at_once(connection, plan), options)
     observer.note(f"guarded in {time.monotonic() - started:.1f} s, the lock is held")
     continued = _take_over(job)
     adopted = _adopt(job, plan)

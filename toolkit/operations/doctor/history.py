@@ -13,10 +13,9 @@ from toolkit.errors import FindingsError
 from toolkit.operations.doctor.model import Extent, Question, State, Trouble
 from toolkit.operations.drift.scope import Made, made_by
 from toolkit.resources import statement
-from toolkit.rollout.phases import Phase, phases, verify
+from toolkit.rollout.phases import DATA_PHASE, Phase, phases, verify
 from toolkit.rollout.standing import (
     BACKFILL,
-    DATA_PHASE,
     DEPLOY,
     Data,
     data,

@@ -92,12 +92,20 @@ def duration(context: Context) -> CheckItem:
         factor = min(max(seconds / max(expected, SAMPLE_SECONDS / 10), 1.0), SLOWEST)
     ahead = estimate(pending, events, factor)
     low, high = ahead.seconds / 2, ahead.seconds * 3
+    user, most = _biggest_user(context)
+    batch = most / READINGS_PER_SECOND * factor
     return CheckItem(
         "duration",
         title,
         Verdict.PASS,
         f"an estimate: between {_time(low)} and {_time(high)} for {pending:,} readings and "
-        f"{events:,} events, if nothing else slows the server down",
+        f"{events:,} events, if nothing else slows the server down"
+        + (
+            f"; the biggest user, {user}, has {most:,} readings, which are one batch of about "
+            f"{_time(batch)}, and this user's writers wait for it"
+            if most
+            else ""
+        ),
         ""
         if pending < READINGS_PER_SECOND * 8
         else "move the data in batches: meterledger "
@@ -106,6 +114,9 @@ def duration(context: Context) -> CheckItem:
             "estimated_seconds": round(ahead.seconds, 1),
             "pending_readings": pending,
             "events": events,
+            "biggest_user": user,
+            "biggest_user_rows": most,
+            "biggest_user_seconds": round(batch, 1),
             "sample_rows": sample,
             "sample_seconds": round(seconds, 4),
             "slower_than_measured": round(factor, 2),
@@ -118,6 +129,14 @@ def _to_do(context: Context) -> tuple[int, int]:
     scene = context.scene
     pending = max(scene.legacy_rows - scene.migrated, 0)
     return pending, 0 if scene.has_migration else scene.event_rows
+
+
+def _biggest_user(context: Context) -> tuple[str | None, int]:
+    """Who has the most readings, and how many; nobody where there are none."""
+    if not context.scene.has_legacy:
+        return None, 0
+    row = context.connection.execute(statement("preflight_biggest_user")).fetchone()
+    return (str(row[0]), int(row[1])) if row is not None else (None, 0)
 
 
 def _sample(context: Context) -> tuple[int, float]:

@@ -73,6 +73,7 @@ class Job:
         receipt: the file of the environment before it; None where none is demanded.
         verify_receipt: raises unless that receipt is genuine.
         access: further files of declared access.
+        vouched: version → checksum of the files that the receipt vouches for.
     """
 
     environment: Environment
@@ -83,6 +84,7 @@ class Job:
     receipt: Path | None = None
     verify_receipt: Callable[[Path], object] | None = None
     access: tuple[Path, ...] = ()
+    vouched: Mapping[str, str] | None = None
 
     @property
     def zone(self) -> str | None:
@@ -150,7 +152,12 @@ def deploy(job: Job) -> StepResult:
     """The phases, but for the data, which moves in batches."""
     report = run_deploy(
         job.url,
-        DeployOptions(environment=job.environment.name, time_zone=job.zone, defer_backfill=True),
+        DeployOptions(
+            environment=job.environment.name,
+            time_zone=job.zone,
+            defer_backfill=True,
+            vouched=job.vouched,
+        ),
         job.observer,
     )
     return StepResult(

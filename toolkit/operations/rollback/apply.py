@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import psycopg
 from psycopg import sql
@@ -11,6 +12,7 @@ from psycopg.rows import TupleRow
 from toolkit.connection import redact
 from toolkit.errors import FindingsError, MeterledgerError, OperationalError
 from toolkit.operations.backfill import lock, pace
+from toolkit.operations.backfill.batches import AGAIN
 from toolkit.operations.rollback.counting import BASELINE, EVENTS, facts
 from toolkit.operations.rollback.holdings import kinds_lost_with
 from toolkit.operations.rollback.report import RollbackPlan
@@ -19,8 +21,6 @@ from toolkit.rollout.phases import roll_back
 from toolkit.trial import Observer
 
 Connection = psycopg.Connection[TupleRow]
-# Another session came first: serialization failure, deadlock, lock timeout.
-AGAIN = ("40001", "40P01", "55P03")
 MOST_FAILURES = 8
 _GOES_ON = "given again, the rollback goes on where it stopped"
 # What a step counts before it drops it; nobody may write there in between.
@@ -35,29 +35,41 @@ class Applier:
 
     Attributes:
         retries: steps that lost to another session and were tried again.
+        batches: in which the data went back, before the step that says so.
     """
 
-    def __init__(self, connection: Connection, plan: RollbackPlan, observer: Observer) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        plan: RollbackPlan,
+        observer: Observer,
+        undo: Callable[[], int],
+    ) -> None:
         """Prepare; nothing is touched yet.
 
         Args:
             connection: holds the deploy lock, in autocommit mode.
             plan: what was allowed.
             observer: told of each step and each retry.
+            undo: takes the data back in batches, as far as it goes; how many these were.
         """
         self._connection = connection
         self._plan = plan
         self._observer = observer
+        self._undo = undo
         self.retries = 0
+        self.batches = 0
 
     def take_back(self, step: Step) -> None:
-        """Reverse one phase; nothing or all of it is done.
+        """Reverse one phase; nothing or all of it is done, but for the batches of the data.
 
         Raises:
             FindingsError: more or less would be lost than the plan said, or others depend on it.
             OperationalError: it always lost to other sessions, or the server went away.
         """
         self._observer.step(f"roll back {step.phase.name}")
+        if step.is_data:
+            self.batches = self._undo()
         for failures in range(1, MOST_FAILURES + 1):
             try:
                 self._once(step)

@@ -21,11 +21,15 @@ KEYS = "20261101000104"
 VIEWS = "20261101000300"
 INSTALL = "20261101000400"
 RECORD = "20261101000500"
+CALLS = "20261101000700"
+# What operators did and decided; set aside with the phase that records it.
+RECORDED = ("ledger.receipts", "ledger.reviewed_matches")
 # Each table of the schema ledger, so that one that nobody thought of counts as lost.
 KNOWN_TABLES = (
-    *("amended_events", "cutback_marks", "cutovers", "deployments", "found_objects", "heads"),
-    *("maintenance", "merges", "migrated_readings", "migration_rejects", "migration_runs"),
-    *("readings", "receipts", "refresh_log", "reviewed_matches", "set_aside", "settings"),
+    *("amended_events", "cutback_marks", "cutovers", "deployments", "event_calls"),
+    *("found_objects", "heads", "maintenance", "merges", "migrated_readings"),
+    *("migration_rejects", "migration_runs", "readings", "receipts", "refresh_log"),
+    *("reviewed_matches", "set_aside", "settings"),
 )
 
 
@@ -131,9 +135,16 @@ def will_be_set_aside(connection: Connection, known: Facts) -> int:
 
 
 def aside_lost(connection: Connection, known: Facts) -> int:
-    """What ledger.set_aside holds, and what the undoing adds; the record of runs does not count."""
-    there = rows("ledger.set_aside", "t.kind <> 'migration run'")(connection, known)
-    return there + will_be_set_aside(connection, known)
+    """What ledger.set_aside holds unsettled, and what this rollback adds to it.
+
+    The record of runs does not count, nor does an event that stays where it is.
+    """
+    there = rows(
+        "ledger.set_aside",
+        "t.settled_at is null and t.kind not in ('migration run', 'completed event')",
+    )(connection, known)
+    recorded = sum(rows(table)(connection, known) for table in RECORDED if RECORD in known.going)
+    return there + recorded + will_be_set_aside(connection, known)
 
 
 def touched_profiles(connection: Connection, known: Facts) -> int:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from toolkit.operations.rollback.counting import (
     BASELINE,
+    CALLS,
     EVENTS,
     INSTALL,
     RECORD,
+    RECORDED,
     VIEWS,
     Connection,
     Facts,
@@ -67,14 +69,6 @@ def kinds_lost_with(version: str) -> Iterator[Kind]:
 
 
 KINDS = (
-    Kind("receipts", "receipts of proven rollouts", (RECORD,), Fate.LOST, rows("ledger.receipts")),
-    Kind(
-        "reviewed_matches",
-        "decisions about near matches",
-        (RECORD,),
-        Fate.LOST,
-        rows("ledger.reviewed_matches"),
-    ),
     Kind(
         "waived_rejects",
         "decisions about rejected rows",
@@ -113,11 +107,11 @@ KINDS = (
     ),
     Kind(
         "set_aside",
-        "rows in ledger.set_aside, among them what undoing the data puts there",
+        "rows in ledger.set_aside, among them what this rollback puts there",
         (BASELINE,),
         Fate.LOST,
         aside_lost,
-        ("delete from ledger.set_aside where kind <> 'migration run'",),
+        ("delete from ledger.set_aside where kind not in ('migration run', 'completed event')",),
     ),
     Kind(
         "readings",
@@ -152,6 +146,10 @@ KINDS = (
         (DATA_PHASE, INSTALL),
         Fate.ASIDE,
         will_be_set_aside,
+    ),
+    Kind("receipts", "receipts of proven rollouts", (RECORD,), Fate.ASIDE, rows(RECORDED[0])),
+    Kind(
+        "reviewed_matches", "decisions about near matches", (RECORD,), Fate.ASIDE, rows(RECORDED[1])
     ),
     Kind(
         "events_since",
@@ -188,6 +186,13 @@ KINDS = (
         (DATA_PHASE, INSTALL),
         Fate.RECORD,
         rows("ledger.migrated_readings", "t.superseded and not t.completed"),
+    ),
+    Kind(
+        "event_calls",
+        "answers kept for calls that a client repeats; the events keep their keys",
+        (CALLS,),
+        Fate.RECORD,
+        rows("ledger.event_calls"),
     ),
     Kind(
         "refresh_log",

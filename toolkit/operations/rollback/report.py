@@ -112,12 +112,14 @@ class RollbackReport:
     Attributes:
         plan: what it had said.
         undone: the phases' names, in the order in which they went.
+        batches: in which the data went back.
         retries: steps that lost to another session and were tried again.
         seconds: in all.
     """
 
     plan: RollbackPlan
     undone: tuple[str, ...]
+    batches: int
     retries: int
     seconds: float
 
@@ -126,6 +128,7 @@ class RollbackReport:
         return {
             **self.plan.as_object(),
             "undone": list(self.undone),
+            "batches": self.batches,
             "retries": self.retries,
             "seconds": round(self.seconds, 3),
         }

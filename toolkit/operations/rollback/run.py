@@ -11,12 +11,13 @@ from psycopg.rows import TupleRow
 
 from toolkit.connection import connect, describe, redact
 from toolkit.errors import FindingsError, MeterledgerError, OperationalError
-from toolkit.operations.backfill import lock
+from toolkit.operations.backfill import BackfillOptions, lock
 from toolkit.operations.rollback.apply import Applier
 from toolkit.operations.rollback.counting import EVENTS, KEYS, Facts, facts, shared_ids
 from toolkit.operations.rollback.holdings import count_holdings
 from toolkit.operations.rollback.report import Obstacle, RollbackPlan, RollbackReport
 from toolkit.operations.rollback.steps import find_target, steps_to
+from toolkit.operations.rollback.undo import undo_in_batches
 from toolkit.rollout.phases import phases
 from toolkit.trial import Observer
 
@@ -41,10 +42,16 @@ def plan_rollback(url: str, to: str) -> RollbackPlan:
 
 
 def run_rollback(
-    url: str, to: str, observer: Observer, *, allow_loss: int | None = None
+    url: str,
+    to: str,
+    observer: Observer,
+    *,
+    allow_loss: int | None = None,
+    pace: BackfillOptions | None = None,
 ) -> RollbackReport:
     """Take phases back, the data first, then the schema, newest first, each in one transaction.
 
+    The data goes in batches of whole users before its own transaction, which writes the history.
     Interrupted anywhere, it goes on when it is given again: what is done, the CLI's history says.
 
     Args:
@@ -52,6 +59,7 @@ def run_rollback(
         to: data, nothing, or the version or name of the phase that stays the last one.
         observer: told of each step and each retry.
         allow_loss: the number of rows that may be lost, exactly.
+        pace: how the batches keep out of the app's way; as a backfill, if left out.
 
     Raises:
         FindingsError: rows would be lost and the number was not allowed, or something stands
@@ -66,12 +74,20 @@ def run_rollback(
         lock.take(connection, lock.BACKFILL)
         plan = _plan(connection, describe(url), target)
         require_allowed(plan, allow_loss)
-        applier = Applier(connection, plan, observer)
+        applier = Applier(
+            connection,
+            plan,
+            observer,
+            lambda: undo_in_batches(
+                connection, url, APPLICATION, pace or BackfillOptions(), observer
+            ),
+        )
         for step in plan.steps:
             applier.take_back(step)
         return RollbackReport(
             plan=plan,
             undone=tuple(step.phase.name for step in plan.steps),
+            batches=applier.batches,
             retries=applier.retries,
             seconds=time.monotonic() - started,
         )

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from toolkit.errors import UsageError
-from toolkit.rollout import standing
-from toolkit.rollout.phases import Phase
+from toolkit.rollout.phases import DATA_PHASE, Phase
+
+__all__ = ["DATA", "DATA_PHASE", "NOTHING", "Step", "find_target", "steps_to"]
 
 DATA = "data"
 NOTHING = "nothing"
-DATA_PHASE = standing.DATA_PHASE
 
 
 @dataclass(frozen=True)

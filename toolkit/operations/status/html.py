@@ -167,6 +167,7 @@ def _decisions(status: Status) -> Html:
         ("Rejects left", _known(status.rejects_open)),
         ("Rejects waived", _known(status.rejects_waived)),
         ("Near matches left", _known(status.near_matches)),
+        ("Set aside, left", _known(status.set_aside)),
         ("Legacy rows pending", _known(status.pending)),
         ("Data", status.data.value),
     )

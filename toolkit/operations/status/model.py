@@ -53,6 +53,7 @@ class Objects:
     near_matches: bool
     decisions: bool
     receipts: bool
+    unsettled: bool
     history: bool
     sync: bool
     archive: str | None
@@ -195,6 +196,7 @@ class Status:
         applied: phase files in the CLI's history; `missing`: those that are not.
         refreshes, deployments, runs, receipts: the newest ones, newest first.
         rolled_back_at: when phases were taken back, if nothing was deployed since.
+        set_aside: entries that a rollback set aside, no migration applied again and nobody settled.
         near_matches: None where they were not counted, being many rows to join.
         notes: what could not be read, and why.
     """
@@ -223,6 +225,7 @@ class Status:
     rejects_open: int | None = None
     rejects_waived: int | None = None
     near_matches: int | None = None
+    set_aside: int | None = None
     locks: tuple[Lock, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -142,6 +142,7 @@ def _activity(status: Status) -> Iterator[_Metric]:
 def _decisions(status: Status) -> Iterator[_Metric]:
     yield _Metric("rejects_open", "Rejects left to decide.", _one(status.rejects_open))
     yield _Metric("rejects_waived", "Rejects waived.", _one(status.rejects_waived))
+    yield _Metric("set_aside_open", "Set aside, left to decide.", _one(status.set_aside))
     yield _Metric("near_matches_open", "Near matches left to decide.", _one(status.near_matches))
 
 

@@ -150,6 +150,9 @@ class _Reader:
         if status.objects.rejects:
             for row in self._plain("rejects"):
                 status = replace(status, rejects_open=row[0], rejects_waived=row[1])
+        if status.objects.unsettled:
+            for row in self._plain("set_aside"):
+                status = replace(status, set_aside=row[0])
         if status.objects.decisions and self._cheap(
             "public.token_events", "public.electricity_readings"
         ):
