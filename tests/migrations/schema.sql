@@ -3271,6 +3271,12 @@ CREATE FUNCTION ledger.start_undo() RETURNS bigint
 declare
   v_run_id bigint;
 begin
+  if (
+    select c.relkind from pg_class as c where c.oid = to_regclass('public.electricity_readings')
+  ) = 'v' then
+    raise exception 'meterledger: electricity_readings is a view over the events: they must stay'
+      using errcode = 'ML006', detail = 'Next: meterledger cutback, then roll back.';
+  end if;
   select m.run_id into v_run_id
   from ledger.migration_runs as m
   where m.kind = 'undo' and m.finished_at is null
@@ -3506,12 +3512,6 @@ declare
   v_counts jsonb := '{}';
   v_count bigint;
 begin
-  if (
-    select c.relkind from pg_class as c where c.oid = to_regclass('public.electricity_readings')
-  ) = 'v' then
-    raise exception 'meterledger: electricity_readings is a view over the events: they must stay'
-      using errcode = 'ML006', detail = 'Next: meterledger cutback, then roll back.';
-  end if;
   perform ledger.take_turns(p_users);
   insert into ledger.maintenance (purpose) values ('undo data migration') on conflict do nothing;
 
