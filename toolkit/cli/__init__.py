@@ -11,6 +11,7 @@ import typer
 from toolkit.cli import backup, env, local
 from toolkit.cli.backfill import backfill
 from toolkit.cli.console import printable
+from toolkit.cli.cutover import contract, cutback, cutover
 from toolkit.cli.demo import demo
 from toolkit.cli.deploy import deploy
 from toolkit.cli.doctor import doctor
@@ -51,6 +52,9 @@ app.add_typer(duplicates, name="duplicates")
 app.command()(rollout)
 app.command()(receipt)
 app.command()(promote)
+app.command()(cutover)
+app.command()(cutback)
+app.command()(contract)
 app.command()(rollback)
 app.command()(mutation)
 app.add_typer(local.app, name="local")
