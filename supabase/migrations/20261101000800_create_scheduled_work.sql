@@ -43,7 +43,8 @@ create table if not exists ledger.work_state (
   singleton boolean primary key default true check (singleton),
   swept_to uuid,
   swept_at timestamptz not null default now(),
-  pruned_at timestamptz
+  pruned_at timestamptz,
+  installed_at timestamptz not null default now()
 );
 comment on table ledger.work_state is
   'One row: how far the search for users whom ledger.heads does not know has come, the last '
@@ -844,7 +845,7 @@ begin
 
   update ledger.work_state set pruned_at = clock_timestamp();
   return jsonb_build_object(
-    'outcome', 'pruned', 'refresh_log', v_log, 'audits', v_audits, 'differences', v_differences,
+    'outcome', 'pruned', 'refresh_log', v_log, 'audits', v_audits, 'found', v_differences,
     'calls', v_calls, 'batches', v_batches,
     'more', greatest(v_log, v_audits, v_calls, v_batches) >= p_limit
   );
@@ -864,14 +865,17 @@ set lock_timeout = '2s'
 as $$
 declare
   v_settings ledger.work_settings;
+  v_installed_at timestamptz;
   v_refresh record;
   v_audit record;
   v_recent record;
+  v_stale timestamptz := now() - p_stale_seconds * interval '1 second';
   v_rejects bigint;
   v_changed bigint;
   v_problems text[] := '{}';
 begin
   select s.* into v_settings from ledger.work_settings as s;
+  select w.installed_at into v_installed_at from ledger.work_state as w;
   select
     max(l.finished_at) filter (where l.outcome = 'refreshed') as refreshed_at,
     max(l.finished_at) filter (where l.outcome in ('refreshed', 'not needed')) as succeeded_at
@@ -886,15 +890,10 @@ begin
   select count(*) into v_rejects from ledger.migration_rejects as r where r.waived_at is null;
   v_changed := ledger.unrefreshed_users();
 
-  if v_settings.refresh and (
-    v_refresh.succeeded_at is null
-    or v_refresh.succeeded_at < now() - p_stale_seconds * interval '1 second'
-  ) then
+  if v_settings.refresh and coalesce(v_refresh.succeeded_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no scheduled refresh has succeeded lately'::text;
   end if;
-  if v_audit.finished_at is null
-    or v_audit.finished_at < now() - p_stale_seconds * interval '1 second'
-  then
+  if coalesce(v_audit.finished_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no audit has run lately'::text;
   end if;
   if v_recent.differences > 0 then
