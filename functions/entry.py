@@ -18,6 +18,13 @@ MOST_BYTES = 65536
 _JSON = "application/json"
 Work = Callable[[Run], Result]
 Message = MutableMapping[str, Any]
+Aws = Callable[[object, Any], Result]
+Gcf = Callable[[Any], tuple[str, int, dict[str, str]]]
+Wsgi = Callable[[Message, Callable[..., object]], Iterable[bytes]]
+Asgi = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
 
 
 @dataclass
@@ -141,7 +148,15 @@ class Entry:
             raise RuntimeError(json.dumps(result))
         return result | {"status": status}
 
-    def google(self, request: Any) -> tuple[str, int, dict[str, str]]:  # noqa: ANN401 - flask's
+    def doors(self) -> tuple[Aws, Gcf, Wsgi, Asgi]:
+        """What a handler's module exports, for each platform to call."""
+
+        def gcf(request: Any) -> tuple[str, int, dict[str, str]]:  # noqa: ANN401 - flask's
+            return self.gcf(request)  # Google's framework takes no bound method
+
+        return self.aws, gcf, self.wsgi, self.asgi
+
+    def gcf(self, request: Any) -> tuple[str, int, dict[str, str]]:  # noqa: ANN401 - flask's
         """Google Cloud functions: IAM guards the door, and the secret as well if there is one."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         status, body = self._answer(

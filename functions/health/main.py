@@ -16,4 +16,4 @@ def work(run: Run) -> Result:
 
 
 entry = Entry("health", work, watched=False)
-aws, google, wsgi, asgi = entry.aws, entry.google, entry.wsgi, entry.asgi
+aws, gcf, wsgi, asgi = entry.doors()

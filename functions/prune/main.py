@@ -22,4 +22,4 @@ def work(run: Run) -> Result:
 
 
 entry = Entry("prune", work)
-aws, google, wsgi, asgi = entry.aws, entry.google, entry.wsgi, entry.asgi
+aws, gcf, wsgi, asgi = entry.doors()

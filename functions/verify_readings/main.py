@@ -34,4 +34,4 @@ def work(run: Run) -> Result:
 
 
 entry = Entry("verify_readings", work)
-aws, google, wsgi, asgi = entry.aws, entry.google, entry.wsgi, entry.asgi
+aws, gcf, wsgi, asgi = entry.doors()

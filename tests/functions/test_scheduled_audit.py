@@ -151,8 +151,10 @@ def test_a_view_that_lost_a_row_is_refreshed(audited: Place, owner: Connection) 
     # The projection and the events agree, and the view was refreshed from something else.
     with owner.transaction():
         owner.execute("alter table token_events disable trigger user")
-        owner.execute("update token_events set notes = 'x' where user_id in"
-                      " (select user_id from ledger.heads order by 1 limit 1)")
+        owner.execute(
+            "update token_events set notes = 'x' where user_id in"
+            " (select user_id from ledger.heads order by 1 limit 1)"
+        )
         owner.execute("refresh materialized view public.electricity_readings_mv")
         owner.execute("update token_events set notes = null")
         owner.execute("alter table token_events enable trigger user")
