@@ -142,8 +142,8 @@ class OldApp(App):
             ("select", f"id,{TABLE}(id)"),
             ("eq", f"{TABLE}.id", id_),
         )
-        wanted = [{"id": self.user, TABLE: [{"id": id_}]}]
-        self.expect(told["data"] == wanted, "the profile's readings", told)
+        readings = [{"id": self.user, TABLE: [{"id": id_}]}]
+        self.expect(told["data"] == readings, "the profile's readings", told)
 
     def _delete(self, id_: str) -> None:
         told = self._call(("delete",), ("eq", "id", id_), ("select", "id"))
@@ -176,7 +176,7 @@ class DualApp(App):
             halves.reverse()
         try:
             for table, values in halves:
-                self._client.table(table).insert(dict(values)).execute()  # type: ignore[arg-type]
+                self._client.table(table).insert(dict(values)).execute()
             self.log.rows[str(row["id"])] = row
         except APIError as error:
             self.expect(False, "write twice", error)
