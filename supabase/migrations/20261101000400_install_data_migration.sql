@@ -826,7 +826,13 @@ as $$
     format('alter table %s enable row level security;', c.oid::regclass)
   from pg_class as c
   where c.oid in ('public.token_events'::regclass, 'ledger.readings'::regclass)
-    and not c.relrowsecurity;
+    and not c.relrowsecurity
+  union all
+  select
+    'electricity_readings is a view: its table is archived, and what was deleted since is there',
+    'nothing is left to move; meterledger cutback makes it the table again'
+  from pg_class as c
+  where c.oid = to_regclass('public.electricity_readings') and c.relkind = 'v';
 $$;
 comment on function ledger.migration_problems() is
   'What stands in the way of the data migration, and what to do about it; empty when nothing does';
@@ -1027,6 +1033,12 @@ as $$
 declare
   v_run_id bigint;
 begin
+  if (
+    select c.relkind from pg_class as c where c.oid = to_regclass('public.electricity_readings')
+  ) = 'v' then
+    raise exception 'meterledger: electricity_readings is a view over the events: they must stay'
+      using errcode = 'ML006', detail = 'Next: meterledger cutback, then roll back.';
+  end if;
   select m.run_id into v_run_id
   from ledger.migration_runs as m
   where m.kind = 'undo' and m.finished_at is null

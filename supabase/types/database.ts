@@ -119,19 +119,31 @@ isOneToOne: false
                 }
           }
           Functions: {
-            "calculate_user_positions":
+            "audit_readings":
+{ Args: { "p_budget_ms"?: number,"p_trigger"?: string }; Returns: Json
+                           },
+"calculate_user_positions":
 { Args: { "p_user_id": string }; Returns: {
               "calculated_position": number,"created_at": string,"daily_consumption": number,"event_date": string,"event_id": string,"event_type": string,"is_topup": boolean,"kwh_amount": number,"meter_photo_url": string,"notes": string,"token_cost": number,"user_id": string
             }[]
                            },
+"ledger_health":
+{ Args: { "p_stale_seconds"?: number }; Returns: Json
+                           },
 "preview_backdate":
 { Args: { "p_event_date"?: string,"p_event_type": string,"p_kwh_amount": number,"p_observed_kwh"?: number }; Returns: Json
+                           },
+"prune_ledger":
+{ Args: { "p_limit"?: number }; Returns: Json
                            },
 "recalculate":
 { Args: { "p_event_id": string,"p_idempotency_key"?: string }; Returns: Json
                            },
 "record_event":
 { Args: { "p_event_date"?: string,"p_event_type": string,"p_idempotency_key"?: string,"p_kwh_amount": number,"p_metadata"?: Json,"p_meter_photo_url"?: string,"p_notes"?: string,"p_observed_kwh"?: number,"p_token_cost"?: number }; Returns: Json
+                           },
+"refresh_readings":
+{ Args: { "p_deadline_ms"?: number,"p_force"?: boolean,"p_trigger"?: string }; Returns: Json
                            },
 "refresh_readings_mv":
 { Args: Record<PropertyKey, never>; Returns: Json

@@ -92,7 +92,8 @@ def write_events(database: Database, user: UUID, number: int, start: Barrier) ->
             {"id": id_, "user": user},
         )
         seen = database.rows(
-            "select id from token_events where user_id = %s and notes is distinct from 'own'",
+            "select id from token_events where user_id = %s and notes is distinct from 'own'"
+            " and event_type <> 'VOID'",
             (user,),
         )
         targets = [chance.choice(seen)[0], *([id_] if step % 2 else [])]
