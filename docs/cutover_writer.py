@@ -8,7 +8,6 @@ Files get a line each: the id of what was confirmed, what was refused, how many 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -16,12 +15,15 @@ from uuid import uuid4
 
 import psycopg
 
+from toolkit.connection import connect
+from toolkit.settings import variable
+
 RATE = 100  # requests a second, unless they take longer
-TABLE = "public.electricity_readings"
 REQUESTS = (
-    f"insert into {TABLE} (id, user_id, date, kwh_value) values (%(id)s, %(user)s, %(day)s, 10)",
-    f"update {TABLE} set notes = 'seen' where id = %(id)s",
-    f"select 1 from {TABLE} where id = %(id)s and notes = 'seen'",
+    "insert into public.electricity_readings (id, user_id, date, kwh_value)"
+    " values (%(id)s, %(user)s, %(day)s, 10)",
+    "update public.electricity_readings set notes = 'seen' where id = %(id)s",
+    "select 1 from public.electricity_readings where id = %(id)s and notes = 'seen'",
 )
 
 
@@ -29,7 +31,7 @@ def main(user: str, accepted: str, refused: str, pauses: str) -> None:
     """Write until ended."""
     claims = json.dumps({"role": "authenticated", "sub": user})
     with (
-        psycopg.connect(os.environ["DATABASE_URL"]) as connection,
+        connect(variable("DATABASE_URL") or "") as connection,
         Path(accepted).open("a", buffering=1) as done,
         Path(refused).open("a", buffering=1) as failed,
         Path(pauses).open("a", buffering=1) as waited,
