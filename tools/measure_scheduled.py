@@ -1,7 +1,7 @@
 """What scheduled work costs, in shares of a full refresh, on the database of `demo --keep`.
 
-    meterledger demo --rows 1000000 --users 2000 --keep
-    python -m tools.measure_scheduled "$(meterledger local url --database demo)"
+meterledger demo --rows 1000000 --users 2000 --keep
+python -m tools.measure_scheduled "$(meterledger local url --database demo)"
 """
 
 from __future__ import annotations
