@@ -20,14 +20,11 @@ finish() {
 }
 trap finish EXIT
 
-# The switch itself, in one place.
-acknowledged='{upserts,functions,policies,realtime}'
-cutover() { sql "select ledger.cut_over('$acknowledged')" >/dev/null; }
+cutover() { meterledger cutover shop --acknowledge upserts --yes; }
 cutback() {
-  sql 'select ledger.prepare_cutback()' >/dev/null # in bulk, beside the writer
   # What the table cannot hold (the demo's odd households have such) is set aside, by its number.
-  sql 'select ledger.cut_back(
-    (select count(distinct (user_id, reading_id)) from ledger.archive_obstacles()))'
+  number=$(sql 'select count(distinct (user_id, reading_id)) from ledger.archive_obstacles()')
+  meterledger cutback shop --set-aside "$number" --yes
 }
 
 say 'a dual-write database, rolled out'
@@ -43,9 +40,9 @@ meterledger rollout shop --yes >rollout.log 2>&1 || { cat rollout.log; exit 1; }
 tail -n 3 rollout.log
 
 say 'what a person decides before: rejected readings'
-sql 'select count(*) from ledger.migration_rejects where waived_at is null'
-sql "update ledger.migration_rejects set waived_at = now(), waived_by = 'docs/cutover.sh'
-     where waived_at is null"
+# shellcheck disable=SC2046 # one word an id
+meterledger rejects waive shop $(sql 'select reading_id from ledger.migration_rejects') \
+  --because 'made up to be rejected' --yes
 
 say 'a client that inserts, edits and reads, 100 requests a second'
 user=$(sql "insert into auth.users (id, email)
