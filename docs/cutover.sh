@@ -20,14 +20,15 @@ finish() {
 }
 trap finish EXIT
 
-# The switch itself, in one place.
-acknowledged='{upserts,functions,policies,realtime}'
-cutover() { sql "select ledger.cut_over('$acknowledged')" >/dev/null; }
+# The switch itself, in one place. A cutback sets aside, by its number, what the table cannot hold;
+# the demo's odd households have such readings.
+cutover() {
+  meterledger cutover shop --yes --acknowledge upserts --acknowledge functions \
+    --acknowledge policies --acknowledge realtime
+}
 cutback() {
-  sql 'select ledger.prepare_cutback()' >/dev/null # in bulk, beside the writer
-  # What the table cannot hold (the demo's odd households have such) is set aside, by its number.
-  sql 'select ledger.cut_back(
-    (select count(distinct (user_id, reading_id)) from ledger.archive_obstacles()))'
+  meterledger cutback shop --yes --set-aside "$(sql 'select count(distinct (user_id, reading_id))
+    from ledger.archive_obstacles()')"
 }
 
 say 'a dual-write database, rolled out'

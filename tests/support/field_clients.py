@@ -135,7 +135,7 @@ class OldApp(App):
 
     def _embed(self, id_: str) -> None:
         told = self._call(("select", "id,user_profiles(id,role)"), ("eq", "id", id_))
-        wanted = [{"id": id_, "user_profiles": {"id": self.user, "role": "user"}}]
+        wanted: list[object] = [{"id": id_, "user_profiles": {"id": self.user, "role": "user"}}]
         self.expect(told["data"] == wanted, "its profile", told)
         told = self._client.call(
             ("from", "user_profiles"),
@@ -176,7 +176,7 @@ class DualApp(App):
             halves.reverse()
         try:
             for table, values in halves:
-                self._client.table(table).insert(dict(values)).execute()  # type: ignore[arg-type]
+                self._client.table(table).insert(dict(values)).execute()
             self.log.rows[str(row["id"])] = row
         except APIError as error:
             self.expect(False, "write twice", error)
