@@ -1,7 +1,8 @@
 """Clients of three ages on one account, through sync, cutover, cutback and cutover again.
 
 Each keeps its own record of what the server confirmed. In the end all of it is there, exactly once,
-and no request failed on the way.
+and no request failed on the way, but for the two kinds that docs/clients.md names: they were sent
+again.
 """
 
 from __future__ import annotations

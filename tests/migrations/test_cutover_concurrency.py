@@ -5,6 +5,7 @@ A fixed number of writes, so that nothing depends on how fast the machine is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Barrier
@@ -44,7 +45,8 @@ def test_writers_through_both_paths_do_not_wait_in_a_ring(
     if cut_over:
         database.rows(CUT_OVER)
 
-    jobs = [partial(old_app, database, user, number, shared) for number in range(WRITERS)]
+    jobs: list[Callable[[Barrier], Written]] = []
+    jobs += [partial(old_app, database, user, number, shared) for number in range(WRITERS)]
     jobs += [partial(new_app, database, user, number, shared) for number in range(WRITERS)]
     written = together(jobs)  # whatever is refused, 40P01 too, is raised
 
@@ -84,7 +86,7 @@ def old_app(
         done.there.add(id_)
         edit = f"update electricity_readings set {COLUMNS[number]} = %(value)s"  # noqa: S608
         ids = shared[2:] if (number + step) % 2 else shared[:1:-1]
-        change = {"value": step + 1 if number < 2 else str(step + 1), "ids": ids}
+        change: dict[str, object] = {"value": step + 1 if number < 2 else str(step + 1), "ids": ids}
         as_signed_in(database, user, f"{edit} where id = any (%(ids)s)", change)
         if step % 2:
             delete = "delete from electricity_readings where id = %(id)s"
