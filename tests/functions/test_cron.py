@@ -57,7 +57,8 @@ def test_the_schedule_installs_twice_runs_and_goes(scheduled: Database) -> None:
     ]
 
     # pg_cron 1.4 counts in minutes: every one of them is the soonest.
-    scheduled.rows("select cron.alter_job(jobid, schedule => '* * * * *') from cron.job")
+    with scheduled.admin() as connection:
+        connection.execute("select cron.alter_job(jobid, schedule => '* * * * *') from cron.job")
     ran = (
         "select count(distinct j.jobname) from cron.job_run_details as d"
         " join cron.job as j using (jobid) where d.status = 'succeeded'"
