@@ -2681,6 +2681,7 @@ COMMENT ON FUNCTION ledger.rename_second_half() IS 'Before an insert into token_
 CREATE FUNCTION ledger.repair_user(p_user_id uuid) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET lock_timeout TO '500ms'
     AS $$
 begin
   if exists (select from public.user_profiles as p where p.id = p_user_id) then
@@ -3439,13 +3440,21 @@ begin
         left join ledger.heads as h on h.user_id = u.user_id
         left join ledger.refresh_marks as r on r.user_id = u.user_id
       ),
+      projected as materialized (
+        select d.* from ledger.projection_differences(v_chunk) as d
+      ),
       found as (
-        select d.*, 'projection' as found_in from ledger.projection_differences(v_chunk) as d
+        select p.*, 'projection' as found_in from projected as p
         union all
         select d.*, 'materialized view'
-        -- Not called at all where the view is empty or switched off: that would raise.
-        from (select array_agg(s.user_id) as users from seen as s where s.mv_version is not null)
-          as c
+        -- Not called at all where the view is empty or switched off: that would raise. Whose
+        -- projection is wrong differs from the view as well, which may be right.
+        from (
+          select array_agg(s.user_id) as users
+          from seen as s
+          where s.mv_version is not null
+            and not exists (select from projected as p where p.user_id = s.user_id)
+        ) as c
         cross join lateral ledger.mv_differences(c.users) as d
         where v_mv
       )
@@ -3480,6 +3489,9 @@ begin
       on conflict (user_id) do update
       set version = excluded.version, audited_at = excluded.audited_at,
         mv_version = coalesce(excluded.mv_version, m.mv_version);
+      update ledger.audit_differences as d set repaired = true
+      where d.found_in = 'materialized view' and not d.repaired and d.audit_id < v_audit_id
+        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing);
       exit when clock_timestamp() > v_until;
     end loop;
 
@@ -3494,8 +3506,9 @@ begin
           and ledger.repair_user(v_user);
         update ledger.audit_differences as d set repaired = v_repaired
         where d.audit_id = v_audit_id and d.user_id = v_user and d.found_in = 'projection';
+      else
+        update ledger.refresh_marks as m set version = -1 where m.user_id = v_user;
       end if;
-      update ledger.refresh_marks as m set version = -1 where m.user_id = v_user;
     end loop;
     select
       v_unrepaired + count(*) filter (where d.found_in = 'projection' and not d.repaired),
