@@ -955,7 +955,7 @@ begin
     where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   ) then
     raise exception 'meterledger: the table does not hold what the view shows'
-      using errcode = 'ML213',
+      using errcode = 'ML215',
         detail = 'Next: Nothing was changed. Report it as a defect, and stay with the view.';
   end if;
 
