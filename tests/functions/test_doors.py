@@ -64,19 +64,24 @@ def environ(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
         ({"authorization": "Bearer wrong"}, False),
         ({"authorization": "Bearer "}, False),
         ({}, False),
-        (signed("/x"), True),
         (signed("/y"), False),
         (signed("/x", b"other body"), False),
         (signed("/x", secret="another"), False),
-        (signed("/x", at=time.time() - REPLAY_SECONDS - 5), False),
-        (signed("/x", at=time.time() + REPLAY_SECONDS + 3600), False),
-        (signed("/x", at=time.time() - REPLAY_SECONDS + 60), True),
         ({"x-meterledger-timestamp": "soon", "x-meterledger-signature": "0"}, False),
     ],
 )
 def test_who_is_let_in(headers: Mapping[str, str], opens: bool) -> None:
     assert Door().opens(OPEN, "POST", "/x", headers, b"") is opens
     assert not Door().opens(Config(via="rpc"), "POST", "/x", headers, b"")
+
+
+@pytest.mark.parametrize(("skew", "opens"), [(0, True), (-240, True), (240, True), (-310, False)])
+def test_a_clock_may_be_so_far_off(skew: float, opens: bool) -> None:
+    headers = signed("/x", at=time.time() + skew)
+
+    assert Door().opens(OPEN, "POST", "/x", headers, b"") is opens
+    late = signed("/x", at=time.time() + REPLAY_SECONDS + 60)
+    assert not Door().opens(OPEN, "POST", "/x", late, b"")
 
 
 def test_a_signature_opens_once() -> None:
