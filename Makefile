@@ -31,10 +31,15 @@ test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for som
 test-operations: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
 	$(BIN)/pytest -n 2 -m slow tests $(ARGS)
 
-CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-files
+.PHONY: test-supabase
+test-supabase: venv node ## roll out on Supabase's own stack, and prove it there; this one wants Docker
+	tools/supabase_stack.sh
+
+CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations \
+	check-workflows check-files
 
 .PHONY: check $(CHECKS)
-check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, stray paths
+check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, workflows, stray paths
 
 check-ruff: venv
 	$(BIN)/ruff check
@@ -54,6 +59,11 @@ check-sql: venv
 check-migrations: venv
 	$(if $(MIGRATIONS),$(BIN)/squawk $(MIGRATIONS),@echo "no migrations to check")
 
+check-workflows: venv
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/zizmor --quiet --offline --pedantic .github
+
 check-files: venv
 	$(BIN)/python tools/check_committed.py
 
@@ -72,6 +82,17 @@ schema: venv node ## write tests/migrations/schema.sql anew, after a migration c
 .PHONY: lock
 lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--upgrade for newer)
 	tools/lock.sh $(ARGS)
+
+# What the workflows of .github do beside meterledger's own commands: docs/ci.md.
+.PHONY: show-plan staging-receipt keep-backup
+show-plan: venv ## show PLAN=file to people: here, in CI as summary and comment
+	@$(BIN)/python -m tools.github plan "$(PLAN)"
+
+staging-receipt: venv ## in CI: fetch staging's receipt of this commit into build/receipt
+	@$(BIN)/python -m tools.github receipt
+
+keep-backup: ## copy the newest backup of ENV=name to BACKUP_STORE
+	@tools/keep_backup.sh "$(ENV)"
 
 .PHONY: clean
 clean: ## stop the local server; remove .venv, node_modules, local databases, caches, builds
