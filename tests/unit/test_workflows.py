@@ -151,20 +151,23 @@ def test_a_rollback_goes_to_places_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "program"),
+    ("wrong", "program", "told"),
     [
-        ("on: push\njobs: {a: {runs-on: x, stepz: []}}\n", "check-jsonschema"),
-        ("on: push\npermissions: write-all\njobs: {}\n", "zizmor"),
-        ("on: pull_request_target\npermissions: {}\njobs: {}\n", "zizmor"),
+        ("on: push\njobs: {a: {runs-on: x, stepz: []}}\n", "check-jsonschema", "stepz"),
+        ("on: push\npermissions: write-all\njobs: {}\n", "zizmor", "excessive-permissions"),
+        ("on: pull_request_target\npermissions: {}\njobs: {}\n", "zizmor", "dangerous-triggers"),
         (
             "on: push\npermissions: {}\njobs:\n  a:\n    runs-on: x\n    steps:\n"
             "      - uses: actions/checkout\n",
             "zizmor",
+            "unpinned-uses",
         ),
     ],
     ids=["no schema", "write-all", "pull_request_target", "no version"],
 )
-def test_make_check_finds_what_is_wrong(tmp_path: Path, wrong: str, program: str) -> None:
+def test_make_check_finds_what_is_wrong(
+    tmp_path: Path, wrong: str, program: str, told: str
+) -> None:
     """The very commands of make check-workflows, at a folder with one more workflow."""
     file = tmp_path / ".github" / "workflows" / "wrong.yml"
     file.parent.mkdir(parents=True)
@@ -183,3 +186,4 @@ def test_make_check_finds_what_is_wrong(tmp_path: Path, wrong: str, program: str
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode not in (0, 2), done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
