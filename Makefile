@@ -79,6 +79,10 @@ mutation: venv node ## weaken a database in every way there is: the isolation pr
 schema: venv node ## write tests/migrations/schema.sql anew, after a migration changed
 	$(BIN)/python -m tools.dump_schema
 
+.PHONY: types
+types: venv node ## write supabase/types anew (TypeScript and Python), after a migration changed
+	$(BIN)/python -m tools.generate_types
+
 .PHONY: lock
 lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--upgrade for newer)
 	tools/lock.sh $(ARGS)

@@ -3,7 +3,9 @@
 -- Objects: ledger.cutovers, ledger.cutback_marks; ledger.relation_grants(),
 --   ledger.give_grants(), ledger.take_grants(), ledger.dependent_views(), ledger.repoint_views(),
 --   ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(),
---   ledger.create_readings_view(), ledger.cut_over(), ledger.archive_obstacles(),
+--   ledger.embeddings(), ledger.drop_embeddings(), ledger.create_readings_view(),
+--   ledger.create_embeddings(),
+--   ledger.cut_over(), ledger.archive_obstacles(),
 --   ledger.merge_into_archive(), ledger.prepare_cutback(), ledger.cut_back(), ledger.contract(),
 --   ledger.sync_copied() and its trigger
 -- Locks: share row exclusive on electricity_readings, to create the trigger
@@ -176,6 +178,41 @@ end;
 $$;
 comment on function ledger.repoint_views(jsonb) is
   'Lets the app''s views read whatever has the names in their definitions now';
+
+create or replace function ledger.embeddings()
+returns regprocedure[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(f.oid::regprocedure), '{}')
+  from unnest(array[
+    to_regprocedure('public.electricity_readings(public.user_profiles)')::oid,
+    to_regprocedure('public.user_profiles(public.electricity_readings)')::oid,
+    to_regprocedure('public.user_id(public.electricity_readings)')::oid
+  ]) as f (oid)
+  where obj_description(f.oid, 'pg_proc') like 'For PostgREST: %'; -- the app may have its own
+$$;
+comment on function ledger.embeddings() is
+  'The functions that create_embeddings() made, which a switch makes anew';
+
+create or replace function ledger.drop_embeddings()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_function regprocedure;
+begin
+  foreach v_function in array ledger.embeddings() loop
+    execute format('drop function %s', v_function);
+  end loop;
+end;
+$$;
+comment on function ledger.drop_embeddings() is 'Drops the functions that create_embeddings() made';
 
 create or replace function ledger.cutover_obstacles()
 returns table (topic text, verdict text, subject text, finding text, next_step text)
@@ -352,7 +389,7 @@ as $$
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
         or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
   inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   group by f.oid
   union all
   select
@@ -363,7 +400,7 @@ as $$
   inner join pg_proc as f
     on f.prosrc ~ '\melectricity_readings\M'
       and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   union all
   select
     'realtime', 'acknowledge', format('publication %s', t.pubname),
@@ -462,6 +499,9 @@ begin
         ((a.atttypmod - 4) & 2047) + 1,
         format_type(a.atttypid, a.atttypmod)
       )
+      -- An upsert that names no conflict must come as a plain insert, which the trigger can judge:
+      -- PostgREST must find no key to name. The planner sees the bare column.
+      when a.attname = 'id' then 'case when true then r.id end as id'
       when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
       else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
     end,
@@ -508,6 +548,66 @@ $$;
 comment on function ledger.create_readings_view() is
   'Puts the view electricity_readings where the archived table was, with its types and defaults';
 
+-- A foreign key of a view there is none, and PostgREST embeds along these instead. The table gets
+-- them too: a cutback must not fail those who still ask as of the view.
+create or replace function ledger.create_embeddings()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_name text;
+  v_function regprocedure;
+begin
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+
+  -- Clients name the profile by its table or by the key's column.
+  foreach v_name in array array['user_profiles', 'user_id'] loop
+    execute format(
+      $sql$
+        create function public.%1$I(public.electricity_readings)
+        returns setof public.user_profiles
+        rows 1
+        language sql
+        stable
+        security invoker
+        set search_path = ''
+        as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+        comment on function public.%1$I(public.electricity_readings) is
+          'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+      $sql$,
+      v_name
+    );
+  end loop;
+
+  foreach v_function in array ledger.embeddings() loop
+    execute format(
+      'revoke all on function %s from public, anon, authenticated, service_role', v_function
+    );
+    execute format('grant execute on function %s to authenticated, service_role', v_function);
+    -- Of the table anon may be a reader, who finds nothing.
+    if not ledger.is_cut_over()
+      and has_table_privilege('anon', 'public.electricity_readings', 'select')
+    then
+      execute format('grant execute on function %s to anon', v_function);
+    end if;
+  end loop;
+end;
+$$;
+comment on function ledger.create_embeddings() is
+  'Creates the functions by which PostgREST embeds profiles in readings and readings in profiles';
+
 create or replace function ledger.require_cutover(p_findings jsonb, p_acknowledged text[])
 returns void
 language plpgsql
@@ -550,16 +650,19 @@ declare
   v_views jsonb;
   v_grants jsonb;
   v_cutover_id bigint;
+  v_locked_at timestamptz;
 begin
   -- What takes a scan is asked before the lock; the sync lets nothing become pending meanwhile.
   perform ledger.require_cutover(
     (select jsonb_agg(to_jsonb(f)) from ledger.cutover_findings() as f), p_acknowledged
   );
   lock table public.electricity_readings in access exclusive mode;
+  v_locked_at := clock_timestamp();
   perform ledger.require_cutover(
     (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
   );
 
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   v_grants := ledger.relation_grants('public.electricity_readings');
   insert into ledger.cutovers (acknowledged, table_grants)
@@ -597,37 +700,12 @@ begin
   perform ledger.give_grants('public.electricity_readings', v_grants);
   perform ledger.repoint_views(v_views);
 
-  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
-  create function public.electricity_readings(public.user_profiles)
-  returns setof public.electricity_readings
-  rows 100
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
-  create function public.user_profiles(public.electricity_readings)
-  returns setof public.user_profiles
-  rows 1
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
-  comment on function public.electricity_readings(public.user_profiles) is
-    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
-  comment on function public.user_profiles(public.electricity_readings) is
-    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
-  revoke all on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  from public, anon, authenticated, service_role;
-  grant execute on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  to authenticated, service_role;
+  perform ledger.create_embeddings();
   notify pgrst, 'reload schema';
-  return jsonb_build_object('cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views));
+  return jsonb_build_object(
+    'cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views),
+    'locked_at', v_locked_at
+  );
 end;
 $$;
 comment on function ledger.cut_over(text[]) is
@@ -685,11 +763,26 @@ begin
       from rows_of as r
       where 'NaN' in (r.kwh_value, r.token_amount, r.token_cost)
       union all
-      select r.user_id, r.id, 'another user''s row has its id'
+      select r.user_id, r.id, 'a rejected row has its id'
       from rows_of as r
       where exists (
         select from ledger.electricity_readings_archive as a
-        where a.id = r.id and a.user_id <> r.user_id
+        inner join ledger.migration_rejects as x on x.reading_id = a.id
+        where a.id = r.id and a.user_id = r.user_id
+      )
+      union all
+      select r.user_id, r.id, 'another user''s row has its id'
+      from rows_of as r
+      where exists (
+        -- What the view does not show of its owner any more, the merge removes.
+        select from ledger.electricity_readings_archive as a
+        where a.id = r.id and a.user_id <> r.user_id and (
+          exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
+          or exists (
+            select from public.electricity_readings as o
+            where o.user_id = a.user_id and o.id = a.id
+          )
+        )
       ) or (
         not exists (select from ledger.electricity_readings_archive as a where a.id = r.id)
         and exists (
@@ -712,10 +805,18 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_owners uuid[]; -- of the rows that are set aside: another user may have the same id
   v_set_aside uuid[];
   v_removed bigint;
-  v_written bigint;
+  v_written uuid[];
 begin
+  -- Writers of events wait: one that voids a row between two of these statements would leave it in
+  -- the table with nothing that stands for it.
+  perform
+  from ledger.heads as h
+  where h.user_id = any (p_users)
+  order by h.user_id
+  for update of h;
   with
   obstacles as materialized (
     select o.user_id, array_agg(distinct o.reading_id) as reading_ids
@@ -729,7 +830,7 @@ begin
     )
     where m.user_id = any (p_users)
   )
-  select array_agg(i.reading_id) into v_set_aside
+  select array_agg(o.user_id), array_agg(i.reading_id) into v_owners, v_set_aside
   from obstacles as o
   cross join lateral unnest(o.reading_ids) as i (reading_id);
 
@@ -740,26 +841,45 @@ begin
     and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
     and not exists (
       select from public.electricity_readings as v
-      where v.user_id = a.user_id and v.id = a.id and v.id <> all (coalesce(v_set_aside, '{}'))
+      where v.user_id = a.user_id and v.id = a.id
+        and not exists (
+          select from unnest(v_owners, v_set_aside) as s (user_id, id)
+          where s.user_id = v.user_id and s.id = v.id
+        )
         and (v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes, v.meter_photo_url)
           is not distinct from
           (a.date, a.kwh_value, a.token_amount, a.token_cost, a.notes, a.meter_photo_url)
         and (a.created_at is null or v.created_at = a.created_at)
     );
   get diagnostics v_removed = row_count;
-  insert into ledger.electricity_readings_archive (
-    id, user_id, date, kwh_value, token_amount, token_cost, notes, meter_photo_url, created_at
-  )
-  select
-    v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
-    v.meter_photo_url, v.created_at
-  from public.electricity_readings as v
-  where v.user_id = any (p_users) and v.id <> all (coalesce(v_set_aside, '{}'))
+  -- A row that was given to one of these users since, and is its old owner's in the archive still.
+  delete from ledger.electricity_readings_archive as a
+  using public.electricity_readings as v
+  where v.user_id = any (p_users) and a.id = v.id and a.user_id <> all (p_users)
+    and not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
     and not exists (
-      select from ledger.electricity_readings_archive as a
-      where a.user_id = v.user_id and a.id = v.id
+      select from public.electricity_readings as o where o.user_id = a.user_id and o.id = a.id
     );
-  get diagnostics v_written = row_count;
+  with written as (
+    insert into ledger.electricity_readings_archive (
+      id, user_id, date, kwh_value, token_amount, token_cost, notes, meter_photo_url, created_at
+    )
+    select
+      v.id, v.user_id, v.date, v.kwh_value, v.token_amount, v.token_cost, v.notes,
+      v.meter_photo_url, v.created_at
+    from public.electricity_readings as v
+    where v.user_id = any (p_users)
+      and not exists (
+        select from unnest(v_owners, v_set_aside) as s (user_id, id)
+        where s.user_id = v.user_id and s.id = v.id
+      )
+      and not exists (
+        select from ledger.electricity_readings_archive as a
+        where a.user_id = v.user_id and a.id = v.id
+      )
+    returning id
+  )
+  select array_agg(w.id) into v_written from written as w;
 
   -- The list follows: one entry a row of the table, for the event that stands for it now.
   update ledger.migrated_readings as l
@@ -787,9 +907,14 @@ begin
   from public.token_events as e
   where l.user_id = any (p_users) and not l.superseded and not l.copied
     and e.user_id = l.user_id and e.id = l.event_id
-    and e.event_type <> 'METER_READING' and e.observed_kwh is null;
+    and (
+      (e.event_type <> 'METER_READING' and e.observed_kwh is null)
+      -- What was written just now was rounded to the table's numbers, whoever recorded the event.
+      or l.reading_id in (select w.id from unnest(v_written) as w (id))
+    );
   return jsonb_build_object(
-    'removed', v_removed, 'written', v_written, 'set_aside', coalesce(cardinality(v_set_aside), 0)
+    'removed', v_removed, 'written', coalesce(cardinality(v_written), 0),
+    'set_aside', coalesce(cardinality(v_set_aside), 0)
   );
 end;
 $$;
@@ -818,7 +943,7 @@ begin
     from ledger.heads as h
     left join ledger.cutback_marks as k on k.user_id = h.user_id
     where k.version is distinct from h.version
-    order by h.user_id
+    order by k.version is not null, h.user_id -- who writes all day long comes last
     limit p_limit
     on conflict (user_id) do update set version = excluded.version
     returning m.user_id
@@ -848,23 +973,28 @@ declare
   v_troubled uuid[];
   v_set_aside bigint;
   v_list text;
+  v_locked_at timestamptz;
 begin
   if not ledger.is_cut_over() then
     raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
       using errcode = 'ML211', detail = 'Next: nothing.';
   end if;
-  drop function if exists public.electricity_readings(public.user_profiles);
-  drop function if exists public.user_profiles(public.electricity_readings);
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   -- Writers through the view are waited for, and new ones wait: a rename locks the view itself,
   -- where lock table would lock the projection under it too.
   alter view public.electricity_readings rename to electricity_readings_leaving;
   alter view public.electricity_readings_leaving rename to electricity_readings;
+  v_locked_at := clock_timestamp();
   v_users := ledger.prepare_cutback(null);
 
   select array_agg(m.user_id) into v_troubled
   from ledger.cutback_marks as m
   where m.obstacles > 0;
+  -- What stood in another user's way may be gone since: these are merged once more.
+  if v_troubled is not null then
+    perform ledger.merge_into_archive(v_troubled);
+  end if;
   select
     count(distinct (o.user_id, o.reading_id)),
     string_agg(o.problem || ': ' || o.reading_id, '; ') filter (where o.nth <= 10)
@@ -888,6 +1018,17 @@ begin
   from ledger.archive_obstacles(coalesce(v_troubled, '{}')) as o
   group by o.user_id, o.reading_id;
 
+  -- Every row has arrived, but for those that were set aside. Users whose version is the one that
+  -- they were merged at have the same rows as then, which the command compared whole.
+  if (select count(*) from public.electricity_readings) - v_set_aside <> (
+    select count(*) from ledger.electricity_readings_archive as a
+    where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
+  ) then
+    raise exception 'meterledger: the table does not hold what the view shows'
+      using errcode = 'ML213',
+        detail = 'Next: Nothing was changed. Report it as a defect, and stay with the view.';
+  end if;
+
   alter view public.electricity_readings rename to electricity_readings_leaving;
   alter table ledger.electricity_readings_archive set schema public;
   alter table public.electricity_readings_archive rename to electricity_readings;
@@ -901,12 +1042,15 @@ begin
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
   where c.cut_back_at is null;
+  perform ledger.create_embeddings();
   update ledger.cutovers as c
   set cut_back_at = clock_timestamp(), cut_back_by = session_user, set_aside = v_set_aside
   where c.cut_back_at is null;
   delete from ledger.cutback_marks;
   notify pgrst, 'reload schema';
-  return jsonb_build_object('users_merged', v_users, 'set_aside', v_set_aside);
+  return jsonb_build_object(
+    'users_merged', v_users, 'set_aside', v_set_aside, 'locked_at', v_locked_at
+  );
 end;
 $$;
 comment on function ledger.cut_back(bigint) is
@@ -999,7 +1143,9 @@ revoke all on function
 ledger.relation_grants(regclass), ledger.give_grants(regclass, jsonb),
 ledger.take_grants(regclass), ledger.dependent_views(regclass), ledger.repoint_views(jsonb),
 ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(jsonb, text[]),
-ledger.create_readings_view(), ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
+ledger.create_readings_view(), ledger.create_embeddings(), ledger.embeddings(),
+ledger.drop_embeddings(),
+ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
 ledger.merge_into_archive(uuid[]), ledger.prepare_cutback(int), ledger.cut_back(bigint),
 ledger.contract()
 from public, anon, authenticated, service_role;

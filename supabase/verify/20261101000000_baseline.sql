@@ -11,7 +11,11 @@ begin
       raise exception '% is missing', v_name
         using errcode = 'ML005', hint = 'Push the migrations again.';
     end if;
-    if not (select c.relrowsecurity from pg_class as c where c.oid = to_regclass(v_name)) then
+    -- A view has none of its own: after the cutover it is the projection's that counts.
+    if exists (
+      select from pg_class as c
+      where c.oid = to_regclass(v_name) and c.relkind <> 'v' and not c.relrowsecurity
+    ) then
       raise exception 'row level security is off on %', v_name
         using errcode = 'ML005', hint = 'alter table … enable row level security;';
     end if;

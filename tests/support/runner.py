@@ -132,20 +132,20 @@ class _Job:
 
     def _script(self, step: Mapping[str, Any]) -> tuple[int, str]:
         given = {**self.workflow.content.get("env", {}), **step.get("env", {})}
-        temporary = self.place.parent / "tmp"
+        folder = self.runner.folder
         done = subprocess.run(
             [*_SHELL, step["run"]],
             cwd=self.place,
             env={
                 **{name: os.environ[name] for name in _BEFORE if name in os.environ},
-                "HOME": str(temporary),
-                "TMPDIR": str(temporary),
+                "HOME": str(folder / "home"),
+                "TMPDIR": str(folder / "tmp"),
                 "CI": "true",
                 "GITHUB_ACTIONS": "true",
                 "GITHUB_API_URL": self.runner.api,
                 "GITHUB_REPOSITORY": REPOSITORY,
                 "GITHUB_SHA": self.runner.commit,
-                "GITHUB_STEP_SUMMARY": str(self.place / "build" / "summary.md"),
+                "GITHUB_STEP_SUMMARY": str(self.place.with_suffix(".summary.md")),
                 **{name: self._value(str(value)) for name, value in given.items()},
             },
             stdin=subprocess.DEVNULL,

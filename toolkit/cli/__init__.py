@@ -11,6 +11,7 @@ import typer
 from toolkit.cli import backup, env, local
 from toolkit.cli.backfill import backfill
 from toolkit.cli.console import printable
+from toolkit.cli.cutover import contract, cutback, cutover
 from toolkit.cli.demo import demo
 from toolkit.cli.deploy import deploy
 from toolkit.cli.doctor import doctor
@@ -21,6 +22,7 @@ from toolkit.cli.promote import promote, receipt, rollout
 from toolkit.cli.rehearse import rehearse
 from toolkit.cli.review import duplicates, rejects
 from toolkit.cli.rollback import rollback
+from toolkit.cli.run import run as run_handler
 from toolkit.cli.status import status
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
@@ -51,7 +53,11 @@ app.add_typer(duplicates, name="duplicates")
 app.command()(rollout)
 app.command()(receipt)
 app.command()(promote)
+app.command()(cutover)
+app.command()(cutback)
+app.command()(contract)
 app.command()(rollback)
+app.command("run")(run_handler)
 app.command()(mutation)
 app.add_typer(local.app, name="local")
 

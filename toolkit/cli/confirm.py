@@ -59,5 +59,28 @@ def require_confirmation(
         raise typer.Exit(EXIT_FINDINGS)
 
 
+def require_name(environment: Environment, action: str, confirm: str | None) -> None:
+    """Ask for the environment's name, protected or not: for what nothing takes back.
+
+    Args:
+        environment: what would be changed.
+        action: what would be done to it, an imperative.
+        confirm: the option --confirm.
+
+    Raises:
+        UsageError: the wrong name was typed, or there is nobody to ask.
+    """
+    if confirm is None and not _somebody_is_there():
+        raise UsageError(
+            f"{action}: {environment.name} has to be named, and there is nobody to ask",
+            next_step=f"add --confirm {environment.name}",
+        )
+    if confirm is None:
+        typer.echo(f"{action}: nothing takes this back.", err=True)
+        typed = typer.prompt("Type the name to go on", default="", show_default=False, err=True)
+        confirm = typed.strip()
+    protection.confirm(environment, action, confirm)
+
+
 def _somebody_is_there() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 OWN, ONCE, ALL, NONE, NO = "own", "once", "all", "none", "no"
 REACHES = (OWN, ONCE, ALL, NONE, NO)
@@ -46,6 +46,8 @@ class Rule:
         insert_except: columns that no API role may insert.
         update_columns: the only columns that API roles may update; None: all.
         keys: why not every key carries the owner's column; empty where each does.
+        policies: of a table that nobody reaches, why it has policies all the same, of the app's
+            making; empty: it must not.
         conditions: what the policy for inserts demands beside whose row it is, as Postgres
             writes it.
         guards: trigger → the function that it must call, and when it fires.
@@ -71,6 +73,7 @@ class Rule:
     insert_except: tuple[str, ...] = ()
     update_columns: tuple[str, ...] | None = None
     keys: str = ""
+    policies: str = ""
     conditions: tuple[str, ...] = ()
     guards: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
@@ -121,6 +124,8 @@ class Access:
         later: schema → kind of object (tables, …) → no, or platform.
         rules: name → rule, of every kind.
         waivers: of the advisors' findings.
+        cut_over: name → rule of what is there, or is something else, while the legacy name is a
+            view.
     """
 
     identities: tuple[Identity, ...]
@@ -130,10 +135,15 @@ class Access:
     later: Mapping[str, Mapping[str, str]]
     rules: Mapping[str, Rule]
     waivers: tuple[Waiver, ...] = ()
+    cut_over: Mapping[str, Rule] = field(default_factory=dict)
 
     def identity(self, name: str) -> Identity:
         """One identity by its name."""
         return next(identity for identity in self.identities if identity.name == name)
+
+    def after_cutover(self) -> Access:
+        """The declaration of a database whose legacy name is a view."""
+        return replace(self, rules={**self.rules, **self.cut_over})
 
     def of_kind(self, *kinds: str) -> Iterator[Rule]:
         """The rules of some kinds, in the order of the file."""

@@ -263,8 +263,8 @@ def _history(access: Access, home: Household) -> Iterator[str]:
 
 
 def _rows(access: Access, users: list[UUID]) -> Iterator[str]:
-    """A row of each table that the declaration knows a valid row of."""
-    for rule in access.of_kind("table"):
+    """A row of each table, or view for one, that the declaration knows a valid row of."""
+    for rule in access.of_kind("table", "view"):
         if rule.row and set(rule.row) != {rule.owner}:
             for user in users:
                 yield insert(rule, sample_row(rule, user))

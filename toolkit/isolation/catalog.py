@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -47,6 +47,14 @@ def read_catalog(connection: psycopg.Connection[TupleRow], access: Access) -> Ca
     return Catalog(objects, columns, frozenset(name for (name,) in triggers))
 
 
+def as_it_stands(connection: psycopg.Connection[TupleRow], access: Access) -> Access:
+    """The declaration for this database: cut over, or not."""
+    archived = connection.execute(
+        "select to_regclass('ledger.electricity_readings_archive') is not null"
+    ).fetchone()
+    return access.after_cutover() if archived == (True,) else access
+
+
 def uncovered(access: Access, catalog: Catalog) -> tuple[Finding, ...]:
     """Objects that the declaration does not name, and rules whose object is gone."""
     findings = []
@@ -64,15 +72,8 @@ def uncovered(access: Access, catalog: Catalog) -> tuple[Finding, ...]:
 
 def present(access: Access, catalog: Catalog) -> Access:
     """The declaration without the rules whose object is not there, or is of another kind."""
-    return Access(
-        identities=access.identities,
-        exposed=access.exposed,
-        proven=access.proven,
-        platform=access.platform,
-        later=access.later,
-        rules={n: r for n, r in access.rules.items() if (r.kind, n) in catalog.objects},
-        waivers=access.waivers,
-    )
+    there = {n: r for n, r in access.rules.items() if (r.kind, n) in catalog.objects}
+    return replace(access, rules=there)
 
 
 def _unnamed(kind: str, name: str, extension: str | None) -> Finding:

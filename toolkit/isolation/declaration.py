@@ -31,7 +31,7 @@ _OPERATIONS = {
     "schemas": ("usage", "create"),
 }
 _TEXTS = {
-    "tables": {"text", "owner", "touch", "keys", "optional"},
+    "tables": {"text", "owner", "touch", "keys", "policies", "optional"},
     "views": {"text", "owner", "touch", "optional", "owner_rights", "over"},
     "materialized_views": {"text", "owner", "optional"},
     "sequences": {"text", "optional"},
@@ -59,9 +59,15 @@ def load_access(*extra: Path) -> Access:
     return _access(merged)
 
 
+CUT_OVER = "cut_over"
+
+
 def _merge(section: str, before: Any, value: Any) -> Any:  # noqa: ANN401 - TOML's values
     if section == "waivers":
         return [*(before or []), *value]
+    if section == CUT_OVER:
+        kinds = {**(before or {}), **value}
+        return {k: {**(before or {}).get(k, {}), **value.get(k, {})} for k in kinds}
     if section == "rooms":
         rooms = before or {}
         return {k: list(dict.fromkeys([*rooms.get(k, []), *value.get(k, [])])) for k in _ROOMS}
@@ -92,15 +98,18 @@ def _check(path: Path, content: dict[str, Any]) -> None:
             raise UsageError(f"{path.name}: {what}", next_step=f"mend {path}")
 
     require(content.get("version") == VERSION, f"version must be {VERSION}")
-    known = {"version", "rooms", "later", "identities", "waivers", *_KINDS}
+    known = {"version", "rooms", "later", "identities", "waivers", CUT_OVER, *_KINDS}
     for section, entries in content.items():
         require(section in known, f"there is no section {section}")
         require(
             isinstance(entries, int | dict) or section == "waivers", f"{section} must be a table"
         )
+    later = content.get(CUT_OVER, {})
+    for section in later:
+        require(section in _KINDS, f"{CUT_OVER} has no section {section}")
     for section in _KINDS:
         allowed = {*_TEXTS[section], *_OPERATIONS[section], "found", "row", "guards", "reads"}
-        for name, entry in content.get(section, {}).items():
+        for name, entry in (*content.get(section, {}).items(), *later.get(section, {}).items()):
             where = f"{section} {name!r}"
             require(isinstance(entry, dict), f"{where} must be a table")
             require(section == "schemas" or "." in name, f"{where} must be schema-qualified")
@@ -121,13 +130,9 @@ def _access(content: dict[str, Any]) -> Access:
             f"{FILE}: an identity or a waiver has a wrong or missing key: {error}",
             next_step="compare it with the others",
         ) from error
-    rules = {
-        name: _rule(name, kind, section, entry)
-        for section, kind in _KINDS.items()
-        for name, entry in content.get(section, {}).items()
-    }
+    rules, cut_over = _rules(content), _rules(content.get(CUT_OVER, {}))
     names = {identity.name for identity in identities}
-    for rule in rules.values():
+    for rule in (*rules.values(), *cut_over.values()):
         for operation, reach in rule.reach.items():
             if strangers := sorted(set(reach) - names):
                 raise UsageError(
@@ -144,8 +149,21 @@ def _access(content: dict[str, Any]) -> Access:
             )
     rooms = {name: tuple(content["rooms"].get(name, ())) for name in _ROOMS}
     return Access(
-        identities=identities, later=content["later"], rules=rules, waivers=waivers, **rooms
+        identities=identities,
+        later=content["later"],
+        rules=rules,
+        waivers=waivers,
+        cut_over=cut_over,
+        **rooms,
     )
+
+
+def _rules(content: Mapping[str, Any]) -> dict[str, Rule]:
+    return {
+        name: _rule(name, kind, section, entry)
+        for section, kind in _KINDS.items()
+        for name, entry in content.get(section, {}).items()
+    }
 
 
 def _rule(name: str, kind: str, section: str, entry: Mapping[str, Any]) -> Rule:

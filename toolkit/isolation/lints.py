@@ -106,6 +106,7 @@ def _declared(access: Access, catalog: Catalog, rule: Rule) -> Mapping[str, obje
         "search_path": rule.search_path,
         "owner_rights": rule.owner_rights,
         "keys": rule.keys,
+        "policies": rule.policies,
         "guards": dict(rule.guards),
     }
 

@@ -20,7 +20,13 @@ from toolkit.isolation.api.probes import prove_api
 from toolkit.isolation.api.target import ApiTarget
 from toolkit.isolation.attacks import attack_probes
 from toolkit.isolation.cast import assemble
-from toolkit.isolation.catalog import Catalog, present, read_catalog, uncovered
+from toolkit.isolation.catalog import (
+    Catalog,
+    as_it_stands,
+    present,
+    read_catalog,
+    uncovered,
+)
 from toolkit.isolation.lints import run_lints
 from toolkit.isolation.object_probes import (
     database_probes,
@@ -81,6 +87,7 @@ def prove_isolation(
         ) as connection:
             require_roles(connection, access)
             require_rollout(connection)
+            access = as_it_stands(connection, access)
             with connection.transaction(force_rollback=True):
                 connection.execute(_LIMITS)
                 catalog = read_catalog(connection, access)
@@ -115,6 +122,7 @@ def prove_inside(connection: psycopg.Connection[TupleRow], access: Access) -> tu
     with connection.transaction(force_rollback=True):
         connection.execute(_LIMITS)
         started = time.monotonic()
+        access = as_it_stands(connection, access)
         catalog = read_catalog(connection, access)
         gaps = uncovered(access, catalog)
         facts = (f"{len(catalog.objects)} objects, {len(access.rules)} rules",)

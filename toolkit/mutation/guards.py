@@ -12,6 +12,7 @@ from toolkit.mutation.functions import with_body
 from toolkit.mutation.model import Mutant, MutantKind, raw, written
 
 _EXECUTE = " EXECUTE FUNCTION "
+_INSTEAD = " INSTEAD OF "
 
 
 def guard_mutants(catalog: Catalog, access: Access) -> Iterator[Mutant]:
@@ -36,13 +37,14 @@ def _broken(trigger: Trigger, function: Function) -> Iterator[tuple[str, tuple[s
     name = sql.Identifier(trigger.trigger_name)
     drop = written("drop trigger {} on {}", name, table)
     yield "dropped", (drop,)
-    yield "disabled", (written("alter table {} disable trigger {}", table, name),)
-    yield (
-        "firing in replicas only",
-        (written("alter table {} enable replica trigger {}", table, name),),
-    )
-    before, _, after = trigger.definition.rpartition(_EXECUTE)
-    yield "never firing", (drop, f"{before} WHEN (false){_EXECUTE}{after}")
+    if _INSTEAD not in trigger.definition:  # a view's cannot be switched off, nor be conditional
+        yield "disabled", (written("alter table {} disable trigger {}", table, name),)
+        yield (
+            "firing in replicas only",
+            (written("alter table {} enable replica trigger {}", table, name),),
+        )
+        before, _, after = trigger.definition.rpartition(_EXECUTE)
+        yield "never firing", (drop, f"{before} WHEN (false){_EXECUTE}{after}")
     answer = "new" if trigger.is_for_each_row else "null"
     hollow = written("\nbegin\n  return {};\nend;\n", raw(answer))
     yield "calling nothing", (with_body(function.definition, function.body, hollow),)

@@ -20,15 +20,17 @@ _ADDED = {
 _TRUE = ("true",)
 
 
-def policy_mutants(catalog: Catalog, _: Access) -> Iterator[Mutant]:
+def policy_mutants(catalog: Catalog, access: Access) -> Iterator[Mutant]:
     """Of each policy: dropped, always true, for more roles, each condition removed."""
     for policy in catalog.policies:
-        yield _mutant(
-            policy,
-            MutantKind.POLICY_DROPPED,
-            "policy dropped",
-            written("drop policy {} on {}", *_name(policy)),
-        )
+        rule = access.rules.get(f"{policy.schema_name}.{policy.table_name}")
+        if rule is None or not rule.policies:  # where nobody reaches, a policy is nobody's loss
+            yield _mutant(
+                policy,
+                MutantKind.POLICY_DROPPED,
+                "policy dropped",
+                written("drop policy {} on {}", *_name(policy)),
+            )
         yield from _always_true(policy)
         yield from _widened(policy)
         yield from _conditions(policy)

@@ -15,6 +15,7 @@ from psycopg import sql
 from toolkit.bootstrap import StartingPoint, create_legacy_app
 from toolkit.connection import connect
 from toolkit.errors import OperationalError
+from toolkit.isolation.catalog import as_it_stands
 from toolkit.isolation.declaration import load_access
 from toolkit.local.server import Server
 from toolkit.mutation.model import Mutant
@@ -99,7 +100,7 @@ def run_mutation(options: MutationOptions, prove: Prover, observer: Observer) ->
                 create_legacy_app(connection, options.starting_point)
         roll_out(url, TIME_ZONE, watch)
         with connect(url) as connection:
-            there = mutants(connection, load_access())
+            there = mutants(connection, as_it_stands(connection, load_access()))
         chosen = there
         if options.count is not None:
             chosen = sample(there, count=options.count, seed=options.seed)

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from toolkit.connection import connect
 from toolkit.errors import MeterledgerError
 from toolkit.isolation.access import Access
+from toolkit.isolation.catalog import as_it_stands
 from toolkit.isolation.declaration import load_access
 from toolkit.mutation.model import Mutant
 from toolkit.mutation.mutants import mutants
@@ -84,11 +85,11 @@ def work(names: list[str]) -> list[Outcome] | Broken:
 
 def _opened(place: _Place) -> _Bench:
     """Connect, and find the database's mutants: the names of a copy's are the original's."""
-    access = load_access()
     # Not prepared: a plan that outlives a mutant's rollback would be of another catalog.
     connection = connect(
         place.url, autocommit=True, application_name="meterledger mutation", prepare=False
     )
+    access = as_it_stands(connection, load_access())
     require_clean(connection, access, place.prove)
     there = {mutant.name: mutant for mutant in mutants(connection, access)}
     return _Bench(connection, access, place.prove, there)

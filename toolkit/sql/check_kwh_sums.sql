@@ -1,11 +1,11 @@
 -- Per user, kWh left and kWh bought, summed over the legacy rows and over the view's: of %(users)s,
--- or of everybody where that is null.
+-- or of everybody where that is null. Rows that a cutback copied were rounded, and are left out.
 with
 standing as (
   select l.user_id, l.reading_id
   from ledger.migrated_readings as l
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
-  where not l.superseded and not e.is_voided
+  where not l.superseded and not e.is_voided and not l.copied
     and (%(users)s::uuid[] is null or l.user_id = any(%(users)s::uuid[]))
 ),
 legacy as (

@@ -23,12 +23,27 @@ found as (
       when 'type' then to_regtype(m.name) is not null
       when 'trigger' then exists (
         select from pg_trigger as t
-        where t.tgrelid = to_regclass(m.table_name) and t.tgname = m.name
+        where t.tgname = m.name
+          -- While a view has the legacy table's name, its triggers are on the archived one.
+          and t.tgrelid in (
+            to_regclass(m.table_name),
+            case m.table_name
+              when 'public.electricity_readings'
+              then to_regclass('ledger.electricity_readings_archive')
+            end
+          )
       )
       when 'constraint' then exists (
         select from pg_constraint as k
         where k.conrelid = to_regclass(m.table_name) and k.conname = m.name
       )
+      when 'index' then coalesce(
+        to_regclass(m.name),
+        case m.table_name
+          when 'public.electricity_readings'
+          then to_regclass(replace(m.name, 'public.', 'ledger.'))
+        end
+      ) is not null
       else to_regclass(m.name) is not null
     end as there
   from made as m

@@ -1,17 +1,22 @@
 -- The columns that token_events and electricity_readings had when the rollout's views spelled them
 -- out: before those that the phases added, and, of the legacy table, those that the view over it
--- has.
+-- has. After the cutover that table is the archived one.
 with
 columns as (
   select
-    format('%%s.%%s', n.nspname, c.relname) as table_name,
+    case c.relname
+      when 'token_events' then 'public.token_events'
+      else 'public.electricity_readings'
+    end as table_name,
     a.attname as column_name,
     a.attnum,
     format_type(a.atttypid, a.atttypmod) as type_name
   from pg_attribute as a
   inner join pg_class as c on c.oid = a.attrelid
-  inner join pg_namespace as n on n.oid = c.relnamespace
-  where n.nspname = 'public' and c.relname in ('token_events', 'electricity_readings')
+  where c.oid in (
+      to_regclass('public.token_events'), to_regclass('public.electricity_readings'),
+      to_regclass('ledger.electricity_readings_archive')
+    )
     and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
 )
 select c.table_name, c.column_name, c.type_name

@@ -6,8 +6,9 @@ declared as (
   select
     d.name,
     d.owner,
+    d.policies,
     -- A table that the rollout made has the rollout's policies; one that it found, the app's.
-    d.found and not exists (
+    (d.found or d.policies <> '') and not exists (
       select from ledger.found_objects as o
       where o.object_name = d.name and o.origin = 'created'
     ) as found,
@@ -16,7 +17,7 @@ declared as (
     d.conditions
   from pg_catalog.jsonb_to_recordset(%(declared)s) as d (
     name text, kind text, owner text, found boolean, operations text[], open_operations text[],
-    conditions text[]
+    conditions text[], policies text
   )
   where d.kind = 'table'
 ),
@@ -47,6 +48,7 @@ judged as (
     p.*,
     d.owner,
     coalesce(d.found, false) as found,
+    coalesce(d.policies, '') as kept,
     coalesce(d.operations, '{}') as operations,
     coalesce(d.open_operations, '{}') as open_operations,
     coalesce(d.conditions, '{}') as conditions,
@@ -70,7 +72,8 @@ problem as (
     values
     (
       case when not (j.operation = any(j.operations || j.open_operations)
-        or (j.found and j.operation = 'all'))
+        or (j.found and j.operation = 'all')
+        or j.kept <> '')
       then 'is for an operation that no user has' end
     ),
     (case when not j.polpermissive then 'is restrictive, which the declaration does not know' end),

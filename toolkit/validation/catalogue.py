@@ -20,6 +20,8 @@ class SqlCheck:
         found: what a finding means: FAIL, or NOTE where a person decides.
         next_step: what to do about findings.
         sampled: it is dear, and takes the users to look at as the parameter users.
+        of_table: it compares with the legacy table: nothing to do where that is archived.
+        of_archive: it looks at the archived table: nothing to do before the cutover.
         while_moving: its next step while the backfill has not moved every row yet, if another.
     """
 
@@ -29,6 +31,8 @@ class SqlCheck:
     found: Verdict
     next_step: str
     sampled: bool = False
+    of_table: bool = False
+    of_archive: bool = False
     while_moving: str = ""
 
 
@@ -54,6 +58,7 @@ SQL_CHECKS = (
         "check_backfill",
         Verdict.PENDING,
         f"backfill pending: {BACKFILL}",
+        of_table=True,
     ),
     SqlCheck(
         "lossless",
@@ -62,6 +67,15 @@ SQL_CHECKS = (
         Verdict.FAIL,
         _REPORT,
         sampled=True,
+        of_table=True,
+    ),
+    SqlCheck(
+        "archive_kept",
+        "every row of the archived table is shown, rejected, or was taken away by its user",
+        "check_archive_kept",
+        Verdict.FAIL,
+        _REPORT,
+        of_archive=True,
     ),
     SqlCheck(
         "projection_is_live",
@@ -85,6 +99,7 @@ SQL_CHECKS = (
         Verdict.FAIL,
         _REPORT,
         sampled=True,
+        of_table=True,
     ),
     SqlCheck(
         "rejects",
@@ -107,6 +122,7 @@ SQL_CHECKS = (
         Verdict.NOTE,
         f"keep or merge them; both count until then: meterledger duplicates {ENVIRONMENT}",
         while_moving="the backfill merges what it can: look again after it",
+        of_table=True,
     ),
     SqlCheck(
         "unseen_by_legacy",
@@ -114,6 +130,7 @@ SQL_CHECKS = (
         "check_unseen_by_legacy",
         Verdict.NOTE,
         "expected before cutover: clients of electricity_readings_v see them",
+        of_table=True,
     ),
     SqlCheck(
         "negative_consumption",

@@ -13,7 +13,7 @@ REMEMBERED = 10_000
 # plans and one user's answers.
 ROW_CHECKS = frozenset(
     {
-        *("books_balance", "lossless", "projection_is_live", "mv_is_projection"),
+        *("books_balance", "lossless", "archive_kept", "projection_is_live", "mv_is_projection"),
         *("kwh_sums", "reference", "phases"),
     }
 )

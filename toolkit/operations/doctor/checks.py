@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
+from toolkit.isolation.catalog import as_it_stands
 from toolkit.isolation.declaration import load_access
 from toolkit.operations.doctor.files import look_at_deployments, look_at_files
 from toolkit.operations.doctor.history import found_tables, look_at_history
@@ -68,15 +69,15 @@ def _look_at_grants(connection: psycopg.Connection[TupleRow], _: Question) -> It
     known = {table: sorted(columns) for table, columns in scope().columns.items()}
     rows = connection.execute(
         statement("doctor_grants"),
-        {"declared": Jsonb(_declared(found_tables(connection))), "known": Jsonb(known)},
+        {"declared": Jsonb(_declared(connection)), "known": Jsonb(known)},
     ).fetchall()
     for finding, repair, safe in rows:
         yield Trouble("grants", finding, repair, bool(safe))
 
 
-def _declared(found: frozenset[str]) -> list[dict[str, object]]:
+def _declared(connection: psycopg.Connection[TupleRow]) -> list[dict[str, object]]:
     """The rights that the shipped declaration of access gives, of what the rollout made."""
-    access = load_access()
+    access, found = as_it_stands(connection, load_access()), found_tables(connection)
     roles = {identity.name: identity.role for identity in access.identities}
     rights: dict[tuple[str, str, str], dict[str, object]] = {}
     for rule in access.rules.values():

@@ -42,6 +42,7 @@ class StartingShape:
         found: the public tables that were there before.
         date_type: of electricity_readings.date.
         unique_days: the legacy table allows one reading a day.
+        cut_over: a view has the legacy name, and the table is archived.
         newest: the newest version of ours that the history names.
         major: PostgreSQL's major version.
         columns: of found tables that views of the rollout read whole: (name, type) in order.
@@ -53,6 +54,7 @@ class StartingShape:
     newest: str
     major: int
     columns: tuple[tuple[str, Columns], ...] = ()
+    cut_over: bool = False
 
 
 class DifferenceKind(StrEnum):

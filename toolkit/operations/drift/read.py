@@ -19,7 +19,7 @@ from toolkit.operations.drift.found import (
     guard_of_found,
 )
 from toolkit.operations.drift.model import Columns, Fingerprint, StartingShape, fingerprint_of
-from toolkit.operations.drift.scope import Made, Scope, scope
+from toolkit.operations.drift.scope import AT_CUTOVER, Made, Scope, scope
 from toolkit.operations.drift.spell import Row, name_of, text_of
 from toolkit.resources import statement
 from toolkit.rollout.phases import phases
@@ -39,6 +39,9 @@ _SPELLING = {
 }
 # The sign-up trigger is made with the profiles, where the app had none.
 _WITH_PROFILES = ("create_user_profile", "public.create_user_profile")
+_LEGACY = "public.electricity_readings"
+# Where the legacy table is while a view has its name.
+_ARCHIVE = "ledger.electricity_readings_archive"
 # It has whatever columns the legacy table has.
 _PENDING = "ledger.pending_readings"
 _OWNER = "the role that migrates"
@@ -67,6 +70,7 @@ def starting_shape(connection: psycopg.Connection[TupleRow]) -> StartingShape:
         found=frozenset(row["found"]),
         date_type="date" if row["date_type"] == "date" else "timestamptz",
         unique_days=row["unique_days"],
+        cut_over=row["cut_over"],
         newest=row["newest"],
         major=_major(connection),
         columns=_columns_found(connection, frozenset(row["found"])),
@@ -87,10 +91,13 @@ def fingerprint(connection: psycopg.Connection[TupleRow]) -> Fingerprint:
         rows: list[Row] = []
         for aspect in _ASPECTS:
             rows += cursor.execute(statement(f"fingerprint_{aspect}")).fetchall()
+    archived = any(_relation_of(row) == _ARCHIVE for row in rows)
+    if archived and _LEGACY in found:
+        found = found - {_LEGACY} | {_ARCHIVE}
     objects: dict[str, str] = {}
     owner = _usual_owner(rows)
     for row in rows:
-        objects.update(_texts(row, found, owner))
+        objects.update(_texts(row, found, owner, archived=archived))
     return fingerprint_of(objects, _major(connection))
 
 
@@ -140,20 +147,38 @@ def _usual_owner(rows: list[Row]) -> str | None:
     return owners.most_common(1)[0][0] if owners else None
 
 
-def _texts(row: Row, found: frozenset[str], owner: str | None) -> Iterator[tuple[str, str]]:
+def _relation_of(row: Row) -> str:
+    return f"{row['schema_name']}.{row['relation_name']}"
+
+
+def _texts(
+    row: Row, found: frozenset[str], owner: str | None, *, archived: bool
+) -> Iterator[tuple[str, str]]:
     """A row of the catalog as objects: none where it is not the rollout's."""
-    aspect, facts = row["aspect"], row["facts"]
-    relation = f"{row['schema_name']}.{row['relation_name']}"
+    aspect, facts, relation = row["aspect"], row["facts"], _relation_of(row)
     known = scope()
+    embedding = archived and aspect in ("function", "grants") and relation in AT_CUTOVER
+    if embedding and (aspect == "function" or facts.get("kind") == "function"):
+        yield name_of(row), text_of(aspect, facts)
+        return
     if not _ours(known, aspect, row, relation, found):
         return
-    if relation in found and aspect != "function":
+    if _ARCHIVE in found and _of_the_app(aspect, relation):
+        yield from _of_found(known, row, _LEGACY)
+    elif relation in found and relation != _ARCHIVE and aspect != "function":
         yield from _of_found(known, row, relation)
     else:
         yield name_of(row), text_of(aspect, facts)
     if facts.get("owner") and (relation not in found or relation in REPLACED):
         named = f"function {relation}({row['name']})" if aspect == "function" else relation
         yield f"owner of {named}", _OWNER if facts["owner"] == owner else facts["owner"]
+
+
+def _of_the_app(aspect: str, relation: str) -> bool:
+    """Of the archived table all but its grants, which were taken; of the view what it inherited."""
+    if relation == _ARCHIVE:
+        return aspect != "grants"
+    return relation == _LEGACY and aspect in ("column", "grants")
 
 
 def _ours(known: Scope, aspect: str, row: Row, relation: str, found: frozenset[str]) -> bool:
@@ -184,7 +209,7 @@ def _of_found(known: Scope, row: Row, table: str) -> Iterator[tuple[str, str]]:
         if table in REPLACED:
             yield name_of(row), text_of(aspect, facts)
     else:
-        qualified = f"{row['schema_name']}.{name}" if aspect == "index" else name
+        qualified = f"{table.partition('.')[0]}.{name}" if aspect == "index" else name
         if Made(aspect, qualified, table) in known.objects:
             yield name_of(row), text_of(aspect, facts)
 

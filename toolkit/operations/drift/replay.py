@@ -13,6 +13,7 @@ from toolkit.connection import connect
 from toolkit.errors import MeterledgerError, OperationalError
 from toolkit.local.binaries import Binaries, find_binaries
 from toolkit.local.temporary import temporary_server
+from toolkit.operations.cutover.report import TOPICS
 from toolkit.operations.drift.model import Fingerprint, StartingShape
 from toolkit.operations.drift.read import fingerprint
 from toolkit.operations.drift.standin import create_found_app
@@ -72,6 +73,8 @@ def _replayed(shape: StartingShape, _digest: str, teller: _Teller) -> Fingerprin
         with connect(server.url(_DATABASE), autocommit=True) as connection:
             create_found_app(connection, shape)
             _replay(connection, wanted)
+            if shape.cut_over:
+                _cut_over(connection)
             return fingerprint(connection)
 
 
@@ -105,6 +108,17 @@ def _replay(connection: psycopg.Connection[TupleRow], wanted: tuple[Phase, ...])
             "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)",
             (phase.version, phase.name),
         )
+
+
+def _cut_over(connection: psycopg.Connection[TupleRow]) -> None:
+    connection.execute("update ledger.settings set time_zone = 'UTC' where time_zone is null")
+    try:
+        connection.execute("select ledger.cut_over(%s)", (sorted(TOPICS),))
+    except psycopg.Error as error:
+        raise OperationalError(
+            f"the cutover cannot be replayed: {error.diag.message_primary or error}",
+            next_step="see what keeps a fresh database from it; this is a defect otherwise",
+        ) from error
 
 
 def _silent(_: str) -> None:

@@ -174,7 +174,8 @@ def _obstacles(connection: Connection, known: Facts) -> Iterator[Obstacle]:
     if kind == ("v",):
         yield Obstacle(
             "electricity_readings is a view: the app has been cut over",
-            "cut back first, which merges what was written since into the table",
+            "cut back first (meterledger cutback), which merges what was written since into the "
+            "table; then roll back",
         )
         return
     if KEYS in known.going and (shared := shared_ids(connection, known)):
