@@ -161,14 +161,14 @@ def environment(
         folder: where the file is looked for; the current one if left out.
 
     Raises:
-        UsageError: there is neither the file nor a DATABASE_URL, the name is no word, or
-            a variable has a value that it cannot have.
+        UsageError: there is neither the file nor a DATABASE_URL or SUPABASE_URL, the name is no
+            word, or a variable has a value that it cannot have.
     """
     file = environment_file(name, folder=folder)
     outside = os.environ if environ is None else environ
     from_file = _merged({}, file)
     values = {**from_file, **outside}
-    if not file.is_file() and _word(values, "DATABASE_URL") is None:
+    if not file.is_file() and not any(_word(values, n) for n in ("DATABASE_URL", "SUPABASE_URL")):
         known = environments(folder)
         raise UsageError(
             f"there is no environment {name!r}: no {file.name} here, and no DATABASE_URL",

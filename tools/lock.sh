@@ -17,5 +17,10 @@ compile requirements/dev.txt --extra local --extra test --extra dev "$@"
 # What a user gets is what was tested, less what only tests and development need.
 compile requirements/run.txt --extra local --constraint requirements/dev.txt
 
+# What a platform installs beside the handlers.
+.venv/bin/uv pip compile functions/requirements.in --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-config --custom-compile-command 'make lock' \
+  --constraint requirements/dev.txt --output-file functions/requirements.txt
+
 npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 .venv/bin/python tools/complete_package_lock.py

@@ -580,10 +580,15 @@ begin
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
       and (not p_just_written or e.created_at > now() - interval '1 hour')
+      -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
         select from ledger.migrated_readings as l
         where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
           and l.event_id = e.id
+          and not (
+            p_just_written and l.completed and l.copied and not l.superseded
+            and l.reading_id <> all (p_reading_ids) and e.idempotency_key is null
+          )
       )
       and not exists (
         select from namesakes as s
@@ -670,6 +675,20 @@ begin
     from ledger.merges as g
     where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
       and e.user_id = g.user_id and e.id = g.event_id and not e.is_voided;
+  end if;
+  if v_merged > 0 and p_just_written then
+    with copies as (
+      update ledger.migrated_readings as l
+      set superseded = true, sync_voided = true
+      from ledger.merges as g
+      where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
+        and l.user_id = g.user_id and l.event_id = g.event_id and l.reading_id <> g.reading_id
+        and l.copied and not l.superseded
+      returning l.user_id, l.reading_id
+    )
+    delete from public.electricity_readings as r
+    using copies as c
+    where r.user_id = c.user_id and r.id = c.reading_id;
   end if;
   if v_namesakes > 0 then
     perform ledger.amend_namesakes(p_reading_ids, p_run_id);

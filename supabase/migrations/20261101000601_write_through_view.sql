@@ -1,14 +1,59 @@
 -- Purpose: what turns an old client's insert, update and delete of electricity_readings into events
 --   once that name is a view (the cutover of the next file hangs these up). An old client must
 --   notice nothing: same defaults, same errors, same rows back.
--- Objects: ledger.check_reading(), ledger.check_owner(), ledger.check_unique_reading(),
---   ledger.refuse_taken_id(), ledger.is_cut_over(), ledger.reading_as_event(),
---   ledger.record_reading(), ledger.remove_reading(), ledger.check_reading_rights(),
---   ledger.insert_reading(), ledger.change_reading(), ledger.update_reading(),
---   ledger.delete_reading()
+-- Objects: ledger.refuse_reading(), ledger.check_reading(), ledger.check_owner(),
+--   ledger.check_unique_reading(), ledger.refuse_taken_id(), ledger.is_cut_over(),
+--   ledger.reading_as_event(), ledger.record_reading(), ledger.remove_reading(),
+--   ledger.check_reading_rights(), ledger.insert_reading(), ledger.change_reading(),
+--   ledger.update_reading(), ledger.delete_reading()
 -- Locks: none
 -- Rollback: rollbacks/20261101000601_write_through_view.sql
 set local lock_timeout = '5s';
+
+-- Whom row level security binds sees no values in an error's detail, as with the table. `set role`
+-- outlasts the owner's rights of the functions that call this one.
+create or replace function ledger.refuse_reading(
+  p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text default null
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_detail text := p_detail_for_all;
+begin
+  if exists (
+    select from pg_roles as r
+    where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user)
+      and (r.rolbypassrls or r.rolsuper)
+  ) then
+    v_detail := p_detail;
+  end if;
+  if p_sqlstate = '23502' then
+    if v_detail is null then
+      raise exception '%', p_message
+        using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+          column = p_name;
+    end if;
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        column = p_name, detail = v_detail;
+  end if;
+  if v_detail is null then
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        constraint = p_name;
+  end if;
+  raise exception '%', p_message
+    using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+      constraint = p_name, detail = v_detail;
+end;
+$$;
+comment on function ledger.refuse_reading(text, text, text, text, text) is
+  'Raises a violation of the archived table''s constraint, or of its column (23502), with the '
+  'detail that the caller may see: p_detail only without row level security';
 
 -- The archived table knows which rows it would take: its constraints are asked, by their own names.
 create or replace function ledger.check_reading(p_row jsonb)
@@ -33,9 +78,14 @@ begin
   from pg_attribute as a
   where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
   if v_column is not null then
-    raise exception 'null value in column "%" of relation "electricity_readings" violates not-null constraint', v_column
-      using errcode = 'not_null_violation', schema = 'public', table = 'electricity_readings',
-        column = v_column, detail = v_failing;
+    perform ledger.refuse_reading(
+      '23502',
+      format(
+        'null value in column "%s" of relation "electricity_readings" violates not-null constraint',
+        v_column
+      ),
+      v_column, v_failing
+    );
   end if;
 
   for v_check in
@@ -52,9 +102,14 @@ begin
     into v_fails
     using p_row;
     if v_fails then
-      raise exception 'new row for relation "electricity_readings" violates check constraint "%"', v_check.conname
-        using errcode = 'check_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_check.conname, detail = v_failing;
+      perform ledger.refuse_reading(
+        '23514',
+        format(
+          'new row for relation "electricity_readings" violates check constraint "%s"',
+          v_check.conname
+        ),
+        v_check.conname, v_failing
+      );
     end if;
   end loop;
 end;
@@ -79,10 +134,14 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'f';
-  raise exception 'insert or update on table "electricity_readings" violates foreign key constraint "%"', v_key
-    using errcode = 'foreign_key_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key,
-      detail = format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id);
+  perform ledger.refuse_reading(
+    '23503',
+    format(
+      'insert or update on table "electricity_readings" violates foreign key constraint "%s"', v_key
+    ),
+    v_key, format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id),
+    'Key is not present in table "user_profiles".'
+  );
 end;
 $$;
 comment on function ledger.check_owner(uuid) is
@@ -135,10 +194,10 @@ begin
     into v_key
     using p_row, (p_row ->> 'user_id')::uuid, p_self;
     if v_key is not null then
-      raise exception 'duplicate key value violates unique constraint "%"', v_index.relname
-        using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_index.relname,
-          detail = format('Key (%s)=(%s) already exists.', v_index.keys, v_key);
+      perform ledger.refuse_reading(
+        '23505', format('duplicate key value violates unique constraint "%s"', v_index.relname),
+        v_index.relname, format('Key (%s)=(%s) already exists.', v_index.keys, v_key)
+      );
     end if;
   end loop;
 end;
@@ -160,9 +219,10 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'p';
-  raise exception 'duplicate key value violates unique constraint "%"', v_key
-    using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key, detail = format('Key (id)=(%s) already exists.', p_id);
+  perform ledger.refuse_reading(
+    '23505', format('duplicate key value violates unique constraint "%s"', v_key), v_key,
+    format('Key (id)=(%s) already exists.', p_id)
+  );
 end;
 $$;
 comment on function ledger.refuse_taken_id(uuid) is
@@ -354,6 +414,7 @@ declare
   v_event public.token_events;
   v_day date;
   v_half_id uuid;
+  v_half_reading_id uuid;
 begin
   perform ledger.check_reading(to_jsonb(new));
   select
@@ -365,8 +426,9 @@ begin
   perform ledger.take_turns(array[new.user_id]);
 
   -- A dual-writing client's first half: the same fact, of the last hour, that stands for no reading
-  -- yet; the one under the reading's own id before others.
-  select e.id into v_half_id
+  -- yet; the one under the reading's own id before others. What a coming cutback has copied was no
+  -- reading of its own.
+  select e.id, coalesce(e.reading_id, e.id) into v_half_id, v_half_reading_id
   from public.token_events as e
   where e.user_id = new.user_id and not e.is_voided and e.event_type <> 'VOID'
     and e.event_date >= v_day::timestamp at time zone ledger.time_zone()
@@ -376,7 +438,7 @@ begin
     and not exists (
       select from ledger.migrated_readings as l
       where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
-        and l.event_id = e.id
+        and l.event_id = e.id and not (l.completed and l.copied and not l.superseded)
     )
   order by e.id <> new.id, e.event_date, e.created_at, e.id
   limit 1;
@@ -396,7 +458,7 @@ begin
     end if;
     perform ledger.refuse_taken_id(new.id);
   end if;
-  perform ledger.check_unique_reading(to_jsonb(new), new.id);
+  perform ledger.check_unique_reading(to_jsonb(new), coalesce(v_half_reading_id, new.id));
   perform ledger.check_owner(new.user_id);
 
   if exists (
@@ -408,6 +470,9 @@ begin
   if v_half_id is not null then
     insert into ledger."merges" (user_id, event_id, reading_id, survivor_id)
     values (new.user_id, v_half_id, new.id, v_event.id);
+    update ledger.migrated_readings as l
+    set superseded = true, sync_voided = true
+    where l.user_id = new.user_id and l.event_id = v_half_id and l.copied and not l.superseded;
   end if;
   perform ledger.record_reading(v_event, v_half_id, 'merged into ' || new.id);
   new.created_at := v_event.created_at;
@@ -578,7 +643,8 @@ comment on function ledger.delete_reading() is
   'Instead of a delete from the view electricity_readings: voids the event';
 
 revoke all on function
-ledger.check_reading(jsonb), ledger.check_owner(uuid),
+ledger.refuse_reading(text, text, text, text, text), ledger.check_reading(jsonb),
+ledger.check_owner(uuid),
 ledger.check_unique_reading(jsonb, uuid), ledger.refuse_taken_id(uuid), ledger.is_cut_over(),
 ledger.change_reading(ledger.readings, ledger.readings),
 ledger.reading_as_event(ledger.readings),

@@ -3,7 +3,9 @@
 -- Objects: ledger.cutovers, ledger.cutback_marks; ledger.relation_grants(),
 --   ledger.give_grants(), ledger.take_grants(), ledger.dependent_views(), ledger.repoint_views(),
 --   ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(),
---   ledger.create_readings_view(), ledger.cut_over(), ledger.archive_obstacles(),
+--   ledger.embeddings(), ledger.drop_embeddings(), ledger.create_readings_view(),
+--   ledger.create_embeddings(),
+--   ledger.cut_over(), ledger.archive_obstacles(),
 --   ledger.merge_into_archive(), ledger.prepare_cutback(), ledger.cut_back(), ledger.contract(),
 --   ledger.sync_copied() and its trigger
 -- Locks: share row exclusive on electricity_readings, to create the trigger
@@ -176,6 +178,41 @@ end;
 $$;
 comment on function ledger.repoint_views(jsonb) is
   'Lets the app''s views read whatever has the names in their definitions now';
+
+create or replace function ledger.embeddings()
+returns regprocedure[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(f.oid::regprocedure), '{}')
+  from unnest(array[
+    to_regprocedure('public.electricity_readings(public.user_profiles)')::oid,
+    to_regprocedure('public.user_profiles(public.electricity_readings)')::oid,
+    to_regprocedure('public.user_id(public.electricity_readings)')::oid
+  ]) as f (oid)
+  where obj_description(f.oid, 'pg_proc') like 'For PostgREST: %'; -- the app may have its own
+$$;
+comment on function ledger.embeddings() is
+  'The functions that create_embeddings() made, which a switch makes anew';
+
+create or replace function ledger.drop_embeddings()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_function regprocedure;
+begin
+  foreach v_function in array ledger.embeddings() loop
+    execute format('drop function %s', v_function);
+  end loop;
+end;
+$$;
+comment on function ledger.drop_embeddings() is 'Drops the functions that create_embeddings() made';
 
 create or replace function ledger.cutover_obstacles()
 returns table (topic text, verdict text, subject text, finding text, next_step text)
@@ -352,7 +389,7 @@ as $$
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
         or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
   inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   group by f.oid
   union all
   select
@@ -363,7 +400,7 @@ as $$
   inner join pg_proc as f
     on f.prosrc ~ '\melectricity_readings\M'
       and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   union all
   select
     'realtime', 'acknowledge', format('publication %s', t.pubname),
@@ -462,6 +499,9 @@ begin
         ((a.atttypmod - 4) & 2047) + 1,
         format_type(a.atttypid, a.atttypmod)
       )
+      -- An upsert that names no conflict must come as a plain insert, which the trigger can judge:
+      -- PostgREST must find no key to name. The planner sees the bare column.
+      when a.attname = 'id' then 'case when true then r.id end as id'
       when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
       else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
     end,
@@ -507,6 +547,66 @@ end;
 $$;
 comment on function ledger.create_readings_view() is
   'Puts the view electricity_readings where the archived table was, with its types and defaults';
+
+-- A foreign key of a view there is none, and PostgREST embeds along these instead. The table gets
+-- them too: a cutback must not fail those who still ask as of the view.
+create or replace function ledger.create_embeddings()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_name text;
+  v_function regprocedure;
+begin
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+
+  -- Clients name the profile by its table or by the key's column.
+  foreach v_name in array array['user_profiles', 'user_id'] loop
+    execute format(
+      $sql$
+        create function public.%1$I(public.electricity_readings)
+        returns setof public.user_profiles
+        rows 1
+        language sql
+        stable
+        security invoker
+        set search_path = ''
+        as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+        comment on function public.%1$I(public.electricity_readings) is
+          'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+      $sql$,
+      v_name
+    );
+  end loop;
+
+  foreach v_function in array ledger.embeddings() loop
+    execute format(
+      'revoke all on function %s from public, anon, authenticated, service_role', v_function
+    );
+    execute format('grant execute on function %s to authenticated, service_role', v_function);
+    -- Of the table anon may be a reader, who finds nothing.
+    if not ledger.is_cut_over()
+      and has_table_privilege('anon', 'public.electricity_readings', 'select')
+    then
+      execute format('grant execute on function %s to anon', v_function);
+    end if;
+  end loop;
+end;
+$$;
+comment on function ledger.create_embeddings() is
+  'Creates the functions by which PostgREST embeds profiles in readings and readings in profiles';
 
 create or replace function ledger.require_cutover(p_findings jsonb, p_acknowledged text[])
 returns void
@@ -562,6 +662,7 @@ begin
     (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
   );
 
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   v_grants := ledger.relation_grants('public.electricity_readings');
   insert into ledger.cutovers (acknowledged, table_grants)
@@ -599,35 +700,7 @@ begin
   perform ledger.give_grants('public.electricity_readings', v_grants);
   perform ledger.repoint_views(v_views);
 
-  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
-  create function public.electricity_readings(public.user_profiles)
-  returns setof public.electricity_readings
-  rows 100
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
-  create function public.user_profiles(public.electricity_readings)
-  returns setof public.user_profiles
-  rows 1
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
-  comment on function public.electricity_readings(public.user_profiles) is
-    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
-  comment on function public.user_profiles(public.electricity_readings) is
-    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
-  revoke all on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  from public, anon, authenticated, service_role;
-  grant execute on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  to authenticated, service_role;
+  perform ledger.create_embeddings();
   notify pgrst, 'reload schema';
   return jsonb_build_object(
     'cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views),
@@ -729,6 +802,13 @@ declare
   v_removed bigint;
   v_written uuid[];
 begin
+  -- Writers of events wait: one that voids a row between two of these statements would leave it in
+  -- the table with nothing that stands for it.
+  perform
+  from ledger.heads as h
+  where h.user_id = any (p_users)
+  order by h.user_id
+  for update of h;
   with
   obstacles as materialized (
     select o.user_id, array_agg(distinct o.reading_id) as reading_ids
@@ -891,8 +971,7 @@ begin
     raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
       using errcode = 'ML211', detail = 'Next: nothing.';
   end if;
-  drop function if exists public.electricity_readings(public.user_profiles);
-  drop function if exists public.user_profiles(public.electricity_readings);
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   -- Writers through the view are waited for, and new ones wait: a rename locks the view itself,
   -- where lock table would lock the projection under it too.
@@ -957,7 +1036,7 @@ begin
     where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   ) then
     raise exception 'meterledger: the table does not hold what the view shows'
-      using errcode = 'ML213',
+      using errcode = 'ML215',
         detail = 'Next: Nothing was changed. Report it as a defect, and stay with the view.';
   end if;
 
@@ -974,6 +1053,7 @@ begin
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
   where c.cut_back_at is null;
+  perform ledger.create_embeddings();
   update ledger.cutovers as c
   set cut_back_at = clock_timestamp(), cut_back_by = session_user, set_aside = v_set_aside
   where c.cut_back_at is null;
@@ -1074,7 +1154,9 @@ revoke all on function
 ledger.relation_grants(regclass), ledger.give_grants(regclass, jsonb),
 ledger.take_grants(regclass), ledger.dependent_views(regclass), ledger.repoint_views(jsonb),
 ledger.cutover_obstacles(), ledger.cutover_findings(), ledger.require_cutover(jsonb, text[]),
-ledger.create_readings_view(), ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
+ledger.create_readings_view(), ledger.create_embeddings(), ledger.embeddings(),
+ledger.drop_embeddings(),
+ledger.cut_over(text[]), ledger.archive_obstacles(uuid[]),
 ledger.merge_into_archive(uuid[]), ledger.prepare_cutback(int), ledger.cut_back(bigint),
 ledger.contract()
 from public, anon, authenticated, service_role;

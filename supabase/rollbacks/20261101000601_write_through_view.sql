@@ -15,3 +15,4 @@ drop function if exists ledger.refuse_taken_id(uuid);
 drop function if exists ledger.check_unique_reading(jsonb, uuid);
 drop function if exists ledger.check_owner(uuid);
 drop function if exists ledger.check_reading(jsonb);
+drop function if exists ledger.refuse_reading(text, text, text, text, text);

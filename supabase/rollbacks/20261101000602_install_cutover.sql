@@ -17,12 +17,24 @@ end;
 $$;
 
 drop trigger if exists electricity_readings_sync_copied on public.electricity_readings;
+do $$
+begin
+  -- Of a cutback.
+  if to_regprocedure('ledger.drop_embeddings()') is not null then
+    perform ledger.drop_embeddings();
+  end if;
+end;
+$$;
+
 drop function if exists ledger.contract();
 drop function if exists ledger.cut_back(bigint);
 drop function if exists ledger.prepare_cutback(int);
 drop function if exists ledger.merge_into_archive(uuid[]);
 drop function if exists ledger.archive_obstacles(uuid[]);
 drop function if exists ledger.cut_over(text[]);
+drop function if exists ledger.create_embeddings();
+drop function if exists ledger.drop_embeddings();
+drop function if exists ledger.embeddings();
 drop function if exists ledger.create_readings_view();
 drop function if exists ledger.require_cutover(jsonb, text[]);
 drop function if exists ledger.cutover_findings();

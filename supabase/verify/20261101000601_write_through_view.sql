@@ -5,7 +5,8 @@ declare
 begin
   select string_agg(n.name, ', ') into v_list
   from unnest(array[
-    'ledger.check_reading(jsonb)', 'ledger.check_owner(uuid)',
+    'ledger.refuse_reading(text, text, text, text, text)', 'ledger.check_reading(jsonb)',
+    'ledger.check_owner(uuid)',
     'ledger.check_unique_reading(jsonb, uuid)', 'ledger.refuse_taken_id(uuid)', 'ledger.reading_as_event(ledger.readings)',
     'ledger.record_reading(public.token_events, uuid, text)',
     'ledger.remove_reading(uuid, uuid, text)', 'ledger.check_reading_rights()',

@@ -101,7 +101,7 @@ def test_a_reading_of_the_future_and_of_long_ago_take_their_places(
 ) -> None:
     with ledger.as_user(user) as request:
         today = record(request, user, TOPUP, 1, day(0))
-        future = record(request, user, TOPUP, 1, day(0) + timedelta(days=9000))
+        future = record(request, user, TOPUP, 1, datetime.now(UTC) + timedelta(hours=23))
         past = record(request, user, READING, 50, datetime(1996, 2, 29, tzinfo=UTC))
 
         assert readings(request, user) == [(past, 50), (today, 51), (future, 52)]

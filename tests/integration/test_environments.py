@@ -18,7 +18,7 @@ from tests.support.pgbouncer import transaction_pooler
 from tests.support.rollout import apply
 from tests.support.servers import MakeDatabase
 from tests.support.session_pooler import session_pooler
-from tests.support.terminal import converse
+from tests.support.terminal import INTERRUPTION, converse
 from toolkit import settings
 from toolkit.bootstrap import StartingPoint
 from toolkit.cli import env, target
@@ -363,7 +363,7 @@ def test_on_a_terminal_init_asks_and_echoes_no_secret(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_nothing_is_written_after_an_interruption(tmp_path: Path) -> None:
-    talk = [("DATABASE_URL", "postgresql://me:hush@h:1/x"), ("SUPABASE_URL", "\x03")]
+    talk = [("DATABASE_URL", "postgresql://me:hush@h:1/x"), ("SUPABASE_URL", INTERRUPTION)]
     code, shown = converse(PROGRAM, ["env", "init", "staging"], talk, tmp_path)
 
     assert code == 130

@@ -121,7 +121,7 @@ def test_a_void_event_names_an_event_of_its_own_user(owner: Connection, user: UU
     for target in (foreign, uuid4()):
         with pytest.raises(psycopg.errors.ForeignKeyViolation) as refused, signed_in(owner, user):
             record(owner, user, VOID, 0, void_of_event=target)
-        refusals.append(refused.value.diag.message_primary)
+        refusals.append(str(refused.value.diag.message_primary).replace(str(target), "the target"))
 
     # Another's event and none at all are refused alike, so that nobody can probe for one.
     assert refusals[0] == refusals[1]

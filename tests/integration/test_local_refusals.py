@@ -83,7 +83,7 @@ def test_a_server_that_is_none() -> None:
 def test_encryption_that_the_server_does_not_offer(server: Server) -> None:
     error = refusal(server.url().replace("sslmode=disable", "sslmode=require"))
 
-    assert "refuses this way of connecting" in error.message
+    assert "offers no TLS" in error.message
 
 
 def test_a_role_that_may_not_log_in(server: Server) -> None:

@@ -592,10 +592,14 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'f';
-  raise exception 'insert or update on table "electricity_readings" violates foreign key constraint "%"', v_key
-    using errcode = 'foreign_key_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key,
-      detail = format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id);
+  perform ledger.refuse_reading(
+    '23503',
+    format(
+      'insert or update on table "electricity_readings" violates foreign key constraint "%s"', v_key
+    ),
+    v_key, format('Key (user_id)=(%s) is not present in table "user_profiles".', p_user_id),
+    'Key is not present in table "user_profiles".'
+  );
 end;
 $$;
 
@@ -620,9 +624,14 @@ begin
   from pg_attribute as a
   where a.attrelid = v_archive and a.attnum > 0 and not a.attisdropped;
   if v_column is not null then
-    raise exception 'null value in column "%" of relation "electricity_readings" violates not-null constraint', v_column
-      using errcode = 'not_null_violation', schema = 'public', table = 'electricity_readings',
-        column = v_column, detail = v_failing;
+    perform ledger.refuse_reading(
+      '23502',
+      format(
+        'null value in column "%s" of relation "electricity_readings" violates not-null constraint',
+        v_column
+      ),
+      v_column, v_failing
+    );
   end if;
 
   for v_check in
@@ -639,9 +648,14 @@ begin
     into v_fails
     using p_row;
     if v_fails then
-      raise exception 'new row for relation "electricity_readings" violates check constraint "%"', v_check.conname
-        using errcode = 'check_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_check.conname, detail = v_failing;
+      perform ledger.refuse_reading(
+        '23514',
+        format(
+          'new row for relation "electricity_readings" violates check constraint "%s"',
+          v_check.conname
+        ),
+        v_check.conname, v_failing
+      );
     end if;
   end loop;
 end;
@@ -708,10 +722,10 @@ begin
     into v_key
     using p_row, (p_row ->> 'user_id')::uuid, p_self;
     if v_key is not null then
-      raise exception 'duplicate key value violates unique constraint "%"', v_index.relname
-        using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-          constraint = v_index.relname,
-          detail = format('Key (%s)=(%s) already exists.', v_index.keys, v_key);
+      perform ledger.refuse_reading(
+        '23505', format('duplicate key value violates unique constraint "%s"', v_index.relname),
+        v_index.relname, format('Key (%s)=(%s) already exists.', v_index.keys, v_key)
+      );
     end if;
   end loop;
 end;
@@ -748,6 +762,61 @@ $$;
 
 COMMENT ON FUNCTION ledger.contract() IS 'Empties the archived table, for good; its shape stays, since old clients'' errors carry its constraints'' names';
 
+CREATE FUNCTION ledger.create_embeddings() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_name text;
+  v_function regprocedure;
+begin
+  create function public.electricity_readings(public.user_profiles)
+  returns setof public.electricity_readings
+  rows 100
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
+  comment on function public.electricity_readings(public.user_profiles) is
+    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
+
+  -- Clients name the profile by its table or by the key's column.
+  foreach v_name in array array['user_profiles', 'user_id'] loop
+    execute format(
+      $sql$
+        create function public.%1$I(public.electricity_readings)
+        returns setof public.user_profiles
+        rows 1
+        language sql
+        stable
+        security invoker
+        set search_path = ''
+        as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
+        comment on function public.%1$I(public.electricity_readings) is
+          'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
+      $sql$,
+      v_name
+    );
+  end loop;
+
+  foreach v_function in array ledger.embeddings() loop
+    execute format(
+      'revoke all on function %s from public, anon, authenticated, service_role', v_function
+    );
+    execute format('grant execute on function %s to authenticated, service_role', v_function);
+    -- Of the table anon may be a reader, who finds nothing.
+    if not ledger.is_cut_over()
+      and has_table_privilege('anon', 'public.electricity_readings', 'select')
+    then
+      execute format('grant execute on function %s to anon', v_function);
+    end if;
+  end loop;
+end;
+$_$;
+
+COMMENT ON FUNCTION ledger.create_embeddings() IS 'Creates the functions by which PostgREST embeds profiles in readings and readings in profiles';
+
 CREATE FUNCTION ledger.create_readings_view() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -767,6 +836,9 @@ begin
         ((a.atttypmod - 4) & 2047) + 1,
         format_type(a.atttypid, a.atttypmod)
       )
+      -- An upsert that names no conflict must come as a plain insert, which the trigger can judge:
+      -- PostgREST must find no key to name. The planner sees the bare column.
+      when a.attname = 'id' then 'case when true then r.id end as id'
       when a.atttypid = p.atttypid and a.atttypmod = p.atttypmod then format('r.%I', a.attname)
       else format('r.%1$I::%2$s as %1$I', a.attname, format_type(a.atttypid, a.atttypmod))
     end,
@@ -829,8 +901,7 @@ begin
     raise exception 'meterledger: electricity_readings is the table: there is nothing to cut back'
       using errcode = 'ML211', detail = 'Next: nothing.';
   end if;
-  drop function if exists public.electricity_readings(public.user_profiles);
-  drop function if exists public.user_profiles(public.electricity_readings);
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   -- Writers through the view are waited for, and new ones wait: a rename locks the view itself,
   -- where lock table would lock the projection under it too.
@@ -895,7 +966,7 @@ begin
     where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
   ) then
     raise exception 'meterledger: the table does not hold what the view shows'
-      using errcode = 'ML213',
+      using errcode = 'ML215',
         detail = 'Next: Nothing was changed. Report it as a defect, and stay with the view.';
   end if;
 
@@ -912,6 +983,7 @@ begin
   perform ledger.give_grants('public.electricity_readings', c.table_grants)
   from ledger.cutovers as c
   where c.cut_back_at is null;
+  perform ledger.create_embeddings();
   update ledger.cutovers as c
   set cut_back_at = clock_timestamp(), cut_back_by = session_user, set_aside = v_set_aside
   where c.cut_back_at is null;
@@ -928,7 +1000,7 @@ COMMENT ON FUNCTION ledger.cut_back(p_set_aside bigint) IS 'Makes electricity_re
 CREATE FUNCTION ledger.cut_over(p_acknowledged text[] DEFAULT '{}'::text[]) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
   v_views jsonb;
   v_grants jsonb;
@@ -945,6 +1017,7 @@ begin
     (select jsonb_agg(to_jsonb(o)) from ledger.cutover_obstacles() as o), p_acknowledged
   );
 
+  perform ledger.drop_embeddings();
   v_views := ledger.dependent_views('public.electricity_readings');
   v_grants := ledger.relation_grants('public.electricity_readings');
   insert into ledger.cutovers (acknowledged, table_grants)
@@ -982,42 +1055,14 @@ begin
   perform ledger.give_grants('public.electricity_readings', v_grants);
   perform ledger.repoint_views(v_views);
 
-  -- PostgREST embeds along foreign keys, which a view has none of: these stand for them.
-  create function public.electricity_readings(public.user_profiles)
-  returns setof public.electricity_readings
-  rows 100
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select r.* from public.electricity_readings as r where r.user_id = ($1).id';
-  create function public.user_profiles(public.electricity_readings)
-  returns setof public.user_profiles
-  rows 1
-  language sql
-  stable
-  security invoker
-  set search_path = ''
-  as 'select p.* from public.user_profiles as p where p.id = ($1).user_id';
-  comment on function public.electricity_readings(public.user_profiles) is
-    'For PostgREST: a profile''s readings, as the table''s foreign key embedded them';
-  comment on function public.user_profiles(public.electricity_readings) is
-    'For PostgREST: a reading''s profile, as the table''s foreign key embedded it';
-  revoke all on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  from public, anon, authenticated, service_role;
-  grant execute on function
-  public.electricity_readings(public.user_profiles),
-  public.user_profiles(public.electricity_readings)
-  to authenticated, service_role;
+  perform ledger.create_embeddings();
   notify pgrst, 'reload schema';
   return jsonb_build_object(
     'cutover_id', v_cutover_id, 'views_moved', jsonb_array_length(v_views),
     'locked_at', v_locked_at
   );
 end;
-$_$;
+$$;
 
 COMMENT ON FUNCTION ledger.cut_over(p_acknowledged text[]) IS 'Turns electricity_readings into a view over the projection and archives the table; refuses (ML210) with the list of what stands in the way or was not acknowledged';
 
@@ -1245,7 +1290,7 @@ CREATE FUNCTION ledger.cutover_obstacles() RETURNS TABLE(topic text, verdict tex
       and ((d.refclassid = 'pg_class'::regclass and d.refobjid = l.oid)
         or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
   inner join pg_proc as f on f.oid = d.objid and f.pronamespace <> 'ledger'::regnamespace
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   group by f.oid
   union all
   select
@@ -1256,7 +1301,7 @@ CREATE FUNCTION ledger.cutover_obstacles() RETURNS TABLE(topic text, verdict tex
   inner join pg_proc as f
     on f.prosrc ~ '\melectricity_readings\M'
       and f.pronamespace::regnamespace::text not in ('ledger', 'pg_catalog', 'information_schema')
-  where l.relkind <> 'v'
+  where l.relkind <> 'v' and f.oid <> all (ledger.embeddings())
   union all
   select
     'realtime', 'acknowledge', format('publication %s', t.pubname),
@@ -1312,6 +1357,57 @@ CREATE FUNCTION ledger.dependent_views(p_relation regclass) RETURNS jsonb
 $$;
 
 COMMENT ON FUNCTION ledger.dependent_views(p_relation regclass) IS 'The app''s views that read a relation: an array of {name, options, definition}';
+
+CREATE FUNCTION ledger.difference_cause(p_user_id uuid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when not exists (select from public.user_profiles as p where p.id = p_user_id)
+    then 'nobody has this user id: written directly'
+    when exists (
+      select from ledger.audits as a
+      where a.details ? 'triggers_off' and a.started_at > coalesce(m.audited_at, '-infinity')
+    ) then 'a trigger of the projector was off'
+    when m.version = h.version
+    then 'changed behind the projector after the audit of ' || m.audited_at::text
+  end
+  from (select p_user_id as user_id) as u
+  left join ledger.heads as h on h.user_id = u.user_id
+  left join ledger.audit_marks as m on m.user_id = u.user_id;
+$$;
+
+COMMENT ON FUNCTION ledger.difference_cause(p_user_id uuid) IS 'What is known of how a user''s readings came to differ; null: nothing';
+
+CREATE FUNCTION ledger.drop_embeddings() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_function regprocedure;
+begin
+  foreach v_function in array ledger.embeddings() loop
+    execute format('drop function %s', v_function);
+  end loop;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.drop_embeddings() IS 'Drops the functions that create_embeddings() made';
+
+CREATE FUNCTION ledger.embeddings() RETURNS regprocedure[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(f.oid::regprocedure), '{}')
+  from unnest(array[
+    to_regprocedure('public.electricity_readings(public.user_profiles)')::oid,
+    to_regprocedure('public.user_profiles(public.electricity_readings)')::oid,
+    to_regprocedure('public.user_id(public.electricity_readings)')::oid
+  ]) as f (oid)
+  where obj_description(f.oid, 'pg_proc') like 'For PostgREST: %'; -- the app may have its own
+$$;
+
+COMMENT ON FUNCTION ledger.embeddings() IS 'The functions that create_embeddings() made, which a switch makes anew';
 
 CREATE FUNCTION ledger.erase_user() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1660,6 +1756,7 @@ declare
   v_event public.token_events;
   v_day date;
   v_half_id uuid;
+  v_half_reading_id uuid;
 begin
   perform ledger.check_reading(to_jsonb(new));
   select
@@ -1671,8 +1768,9 @@ begin
   perform ledger.take_turns(array[new.user_id]);
 
   -- A dual-writing client's first half: the same fact, of the last hour, that stands for no reading
-  -- yet; the one under the reading's own id before others.
-  select e.id into v_half_id
+  -- yet; the one under the reading's own id before others. What a coming cutback has copied was no
+  -- reading of its own.
+  select e.id, coalesce(e.reading_id, e.id) into v_half_id, v_half_reading_id
   from public.token_events as e
   where e.user_id = new.user_id and not e.is_voided and e.event_type <> 'VOID'
     and e.event_date >= v_day::timestamp at time zone ledger.time_zone()
@@ -1682,7 +1780,7 @@ begin
     and not exists (
       select from ledger.migrated_readings as l
       where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
-        and l.event_id = e.id
+        and l.event_id = e.id and not (l.completed and l.copied and not l.superseded)
     )
   order by e.id <> new.id, e.event_date, e.created_at, e.id
   limit 1;
@@ -1702,7 +1800,7 @@ begin
     end if;
     perform ledger.refuse_taken_id(new.id);
   end if;
-  perform ledger.check_unique_reading(to_jsonb(new), new.id);
+  perform ledger.check_unique_reading(to_jsonb(new), coalesce(v_half_reading_id, new.id));
   perform ledger.check_owner(new.user_id);
 
   if exists (
@@ -1714,6 +1812,9 @@ begin
   if v_half_id is not null then
     insert into ledger."merges" (user_id, event_id, reading_id, survivor_id)
     values (new.user_id, v_half_id, new.id, v_event.id);
+    update ledger.migrated_readings as l
+    set superseded = true, sync_voided = true
+    where l.user_id = new.user_id and l.event_id = v_half_id and l.copied and not l.superseded;
   end if;
   perform ledger.record_reading(v_event, v_half_id, 'merged into ' || new.id);
   new.created_at := v_event.created_at;
@@ -1770,6 +1871,42 @@ $$;
 
 COMMENT ON FUNCTION ledger.keep_time_zone() IS 'Refuses (ML002) to change the time zone while migrated events exist';
 
+CREATE FUNCTION ledger.lost_rows(p_floor xid) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- Only what was there, and not touched, before the refresh began counts.
+  select count(*)
+  from public.token_events as e
+  where not e.is_voided and e.event_type <> 'VOID' and age(e.xmin) > age(p_floor)
+    and not exists (
+      select from public.electricity_readings_mv as m
+      where m.user_id = e.user_id and m.id = coalesce(e.reading_id, e.id)
+    );
+$$;
+
+COMMENT ON FUNCTION ledger.lost_rows(p_floor xid) IS 'Counted events, older than this transaction, that the materialized view does not show';
+
+CREATE FUNCTION ledger.mark_refreshed(p_users uuid[], p_versions bigint[]) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  -- Who is being erased keeps no mark: the profile is held, or is skipped.
+  with present as materialized (
+    select p.id, s.version
+    from unnest(p_users, p_versions) as s (user_id, version)
+    inner join public.user_profiles as p on p.id = s.user_id
+    for key share of p skip locked
+  )
+  insert into ledger.refresh_marks as m (user_id, version)
+  select p.id, p.version from present as p
+  on conflict (user_id) do update set version = excluded.version
+  where m.version is distinct from excluded.version;
+  select count(*) from ledger.refresh_marks;
+$$;
+
+COMMENT ON FUNCTION ledger.mark_refreshed(p_users uuid[], p_versions bigint[]) IS 'Notes which versions a refresh saw; how many users have a mark then';
+
 CREATE FUNCTION ledger.merge_into_archive(p_users uuid[]) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1780,6 +1917,13 @@ declare
   v_removed bigint;
   v_written uuid[];
 begin
+  -- Writers of events wait: one that voids a row between two of these statements would leave it in
+  -- the table with nothing that stands for it.
+  perform
+  from ledger.heads as h
+  where h.user_id = any (p_users)
+  order by h.user_id
+  for update of h;
   with
   obstacles as materialized (
     select o.user_id, array_agg(distinct o.reading_id) as reading_ids
@@ -2103,10 +2247,15 @@ begin
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
       and (not p_just_written or e.created_at > now() - interval '1 hour')
+      -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
         select from ledger.migrated_readings as l
         where l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id)
           and l.event_id = e.id
+          and not (
+            p_just_written and l.completed and l.copied and not l.superseded
+            and l.reading_id <> all (p_reading_ids) and e.idempotency_key is null
+          )
       )
       and not exists (
         select from namesakes as s
@@ -2193,6 +2342,20 @@ begin
     from ledger.merges as g
     where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
       and e.user_id = g.user_id and e.id = g.event_id and not e.is_voided;
+  end if;
+  if v_merged > 0 and p_just_written then
+    with copies as (
+      update ledger.migrated_readings as l
+      set superseded = true, sync_voided = true
+      from ledger.merges as g
+      where g.user_id = any (v_users) and g.reading_id = any (p_reading_ids)
+        and l.user_id = g.user_id and l.event_id = g.event_id and l.reading_id <> g.reading_id
+        and l.copied and not l.superseded
+      returning l.user_id, l.reading_id
+    )
+    delete from public.electricity_readings as r
+    using copies as c
+    where r.user_id = c.user_id and r.id = c.reading_id;
   end if;
   if v_namesakes > 0 then
     perform ledger.amend_namesakes(p_reading_ids, p_run_id);
@@ -2399,6 +2562,34 @@ $$;
 
 COMMENT ON FUNCTION ledger.migration_problems() IS 'What stands in the way of the data migration, and what to do about it; empty when nothing does';
 
+CREATE FUNCTION ledger.mv_differences(p_users uuid[]) RETURNS TABLE(user_id uuid, row_id uuid, finding text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS $$
+  with
+  projected as (
+    select r.* from ledger.readings as r where r.user_id = any (p_users)
+  ),
+  refreshed as (
+    select m.* from public.electricity_readings_mv as m where m.user_id = any (p_users)
+  )
+  select
+    coalesce(p.user_id, m.user_id), coalesce(p.id, m.id),
+    case when m.id is null then 'missing' when p.id is null then 'foreign' else 'wrong' end
+  from projected as p
+  full join refreshed as m on m.user_id = p.user_id and m.id = p.id
+  where (
+    p.id, p.date, p.kwh_value, p.token_cost, p.token_amount, p.notes, p.meter_photo_url,
+    p.created_at
+  ) is distinct from (
+    m.id, m.date, m.kwh_value, m.token_cost, m.token_amount, m.notes, m.meter_photo_url,
+    m.created_at
+  );
+$$;
+
+COMMENT ON FUNCTION ledger.mv_differences(p_users uuid[]) IS 'Where the materialized view differs from the projection of users who did not change since';
+
 CREATE FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) RETURNS public.token_events
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2419,6 +2610,27 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'An event as it would be recorded now; refuses what cannot be true';
+
+CREATE FUNCTION ledger.next_user(p_after uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS $$
+  select least(
+    (
+      select r.user_id from ledger.readings as r
+      where r.user_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+      order by r.user_id limit 1
+    ),
+    (
+      select e.user_id from public.token_events as e
+      where e.user_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+      order by e.user_id limit 1
+    )
+  );
+$$;
+
+COMMENT ON FUNCTION ledger.next_user(p_after uuid) IS 'The next user who has events or readings, in the order of their ids; null: the first';
 
 CREATE FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) RETURNS numeric
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2907,6 +3119,57 @@ $$;
 
 COMMENT ON FUNCTION ledger.project_updates() IS 'After an update of token_events (a void): brings the projection up to date';
 
+CREATE FUNCTION ledger.projection_differences(p_users uuid[]) RETURNS TABLE(user_id uuid, row_id uuid, finding text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS $$
+  with
+  live as (
+    select
+      coalesce(e.reading_id, p.event_id) as id, p.user_id,
+      ledger.reading_date(p.event_date, (select ledger.time_zone())) as date,
+      p.calculated_position as kwh_value, p.token_cost, p.notes, p.meter_photo_url, p.created_at,
+      case when p.is_topup then p.kwh_amount else e.legacy_token_amount end as token_amount
+    from unnest(p_users) as u (user_id)
+    cross join lateral public.calculate_user_positions(u.user_id) as p
+    inner join public.token_events as e on e.user_id = p.user_id and e.id = p.event_id
+    where e.user_id = any (p_users)
+  ),
+  projected as (
+    select r.* from ledger.readings as r where r.user_id = any (p_users)
+  )
+  select
+    coalesce(l.user_id, p.user_id), coalesce(l.id, p.id),
+    case when p.id is null then 'missing' when l.id is null then 'foreign' else 'wrong' end
+  from live as l
+  full join projected as p on p.user_id = l.user_id and p.id = l.id
+  where (
+    l.id, l.date, l.kwh_value, l.token_cost, l.token_amount, l.notes, l.meter_photo_url,
+    l.created_at
+  ) is distinct from (
+    p.id, p.date, p.kwh_value, p.token_cost, p.token_amount, p.notes, p.meter_photo_url,
+    p.created_at
+  );
+$$;
+
+COMMENT ON FUNCTION ledger.projection_differences(p_users uuid[]) IS 'Where the projection of these users differs from the live computation: a defect, row by row';
+
+CREATE FUNCTION ledger.projector_triggers_off(p_missing boolean) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(n.name order by n.name), '{}')
+  from unnest(array[
+    'token_events_project_deletes', 'token_events_project_inserts', 'token_events_project_updates'
+  ]) as n (name)
+  left join pg_catalog.pg_trigger as t
+    on t.tgname = n.name and t.tgrelid = 'public.token_events'::regclass
+  where case when p_missing then t.oid is null else t.tgenabled = 'D' end;
+$$;
+
+COMMENT ON FUNCTION ledger.projector_triggers_off(p_missing boolean) IS 'Triggers that keep the projection current and are switched off, or are missing';
+
 CREATE FUNCTION ledger.reading_as_event(p_reading ledger.readings) RETURNS public.token_events
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -3008,6 +3271,62 @@ $$;
 
 COMMENT ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) IS 'Records an event for an old client''s reading, voiding the one that it replaces';
 
+CREATE FUNCTION ledger.refresh_reason(p_deadline_ms integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_settings ledger.work_settings;
+  v_last record;
+  v_changed bigint;
+  v_users bigint;
+  v_age interval;
+begin
+  select s.* into v_settings from ledger.work_settings as s;
+  if not v_settings.refresh then
+    return jsonb_build_object('outcome', 'not needed', 'reason', 'switched off');
+  end if;
+  if not (
+    select c.relispopulated from pg_catalog.pg_class as c
+    where c.oid = 'public.electricity_readings_mv'::regclass
+  ) then
+    return jsonb_build_object('outcome', 'due', 'reason', 'it was emptied');
+  end if;
+  select l.finished_at, extract(epoch from l.finished_at - l.started_at) * 1000 as ms into v_last
+  from ledger.refresh_log as l
+  where l.outcome = 'refreshed' and l.finished_at is not null
+  order by l.refresh_id desc
+  limit 1;
+  v_changed := ledger.unrefreshed_users();
+  select count(*) into v_users from ledger.heads;
+  v_age := clock_timestamp() - v_last.finished_at;
+  if v_changed = 0 then
+    return jsonb_build_object('outcome', 'not needed', 'reason', 'no user changed', 'changed', 0);
+  end if;
+  if v_last.finished_at is not null and not (
+    v_age >= v_settings.refresh_age
+    or (
+      v_changed >= v_settings.refresh_share * v_users
+      and v_age >= v_last.ms / v_settings.refresh_duty * interval '1 millisecond'
+    )
+  ) then
+    return jsonb_build_object(
+      'outcome', 'not needed', 'reason', 'neither old enough nor enough users changed',
+      'changed', v_changed
+    );
+  end if;
+  if v_last.ms > p_deadline_ms then
+    return jsonb_build_object(
+      'outcome', 'failed', 'reason', 'the last refresh took longer than this run may',
+      'changed', v_changed
+    );
+  end if;
+  return jsonb_build_object('outcome', 'due', 'reason', 'users changed', 'changed', v_changed);
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refresh_reason(p_deadline_ms integer) IS 'Whether a refresh is due within so many milliseconds, and why or why not';
+
 CREATE FUNCTION ledger.refuse_impossible(p_event public.token_events) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -3041,6 +3360,43 @@ $$;
 
 COMMENT ON FUNCTION ledger.refuse_impossible(p_event public.token_events) IS 'Refuses a new event that cannot be true, in words for the client: ML200, ML201, ML203, 23514';
 
+CREATE FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_detail text := p_detail_for_all;
+begin
+  if exists (
+    select from pg_roles as r
+    where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user)
+      and (r.rolbypassrls or r.rolsuper)
+  ) then
+    v_detail := p_detail;
+  end if;
+  if p_sqlstate = '23502' then
+    if v_detail is null then
+      raise exception '%', p_message
+        using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+          column = p_name;
+    end if;
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        column = p_name, detail = v_detail;
+  end if;
+  if v_detail is null then
+    raise exception '%', p_message
+      using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+        constraint = p_name;
+  end if;
+  raise exception '%', p_message
+    using errcode = p_sqlstate, schema = 'public', table = 'electricity_readings',
+      constraint = p_name, detail = v_detail;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text) IS 'Raises a violation of the archived table''s constraint, or of its column (23502), with the detail that the caller may see: p_detail only without row level security';
+
 CREATE FUNCTION ledger.refuse_taken_id(p_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -3051,9 +3407,10 @@ begin
   select c.conname into v_key
   from pg_constraint as c
   where c.conrelid = 'ledger.electricity_readings_archive'::regclass and c.contype = 'p';
-  raise exception 'duplicate key value violates unique constraint "%"', v_key
-    using errcode = 'unique_violation', schema = 'public', table = 'electricity_readings',
-      constraint = v_key, detail = format('Key (id)=(%s) already exists.', p_id);
+  perform ledger.refuse_reading(
+    '23505', format('duplicate key value violates unique constraint "%s"', v_key), v_key,
+    format('Key (id)=(%s) already exists.', p_id)
+  );
 end;
 $$;
 
@@ -3158,6 +3515,26 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.rename_second_half() IS 'Before an insert into token_events: a second half under its reading''s id gets one of its own';
+
+CREATE FUNCTION ledger.repair_user(p_user_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '500ms'
+    AS $$
+begin
+  if exists (select from public.user_profiles as p where p.id = p_user_id) then
+    perform ledger.project_everything(array[p_user_id]);
+  else
+    delete from ledger.readings as r where r.user_id = p_user_id;
+  end if;
+  return not exists (select from ledger.projection_differences(array[p_user_id]));
+exception
+  when lock_not_available or deadlock_detected or serialization_failure then
+    return false;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.repair_user(p_user_id uuid) IS 'Recomputes one user''s projection in the user''s turn; whether it equals the events then';
 
 CREATE FUNCTION ledger.repoint_views(p_views jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -3301,6 +3678,27 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.start_undo() IS 'Opens a run that undoes the data migration, or gives the one that was begun and not finished';
+
+CREATE FUNCTION ledger.switch_projector_on(p_triggers text[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_trigger text;
+begin
+  foreach v_trigger in array p_triggers loop
+    execute format('alter table public.token_events enable trigger %I', v_trigger);
+  end loop;
+  -- What was written meanwhile moved no version: everybody is to be audited.
+  update ledger.audit_marks set version = -1 where version <> -1;
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.switch_projector_on(p_triggers text[]) IS 'Switches triggers of the projector on again and has everybody audited; false: the table is busy';
 
 CREATE FUNCTION ledger.sync_copied() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3695,6 +4093,27 @@ $$;
 
 COMMENT ON FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) IS 'Undoes the data migration of the given users, as part of a run; may be its own transaction';
 
+CREATE FUNCTION ledger.unrefreshed_users() RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- Those who changed, and those who were erased since: their marks went with them.
+  select
+    (
+      select count(*)
+      from ledger.heads as h
+      left join ledger.refresh_marks as m on m.user_id = h.user_id
+      where m.version is distinct from h.version
+    ) + greatest(0, coalesce((
+      select l.users from ledger.refresh_log as l
+      where l.outcome = 'refreshed' and l.users is not null
+      order by l.refresh_id desc
+      limit 1
+    ), 0) - (select count(*) from ledger.refresh_marks));
+$$;
+
+COMMENT ON FUNCTION ledger.unrefreshed_users() IS 'Users who changed since the last scheduled refresh';
+
 CREATE FUNCTION ledger.update_reading() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3730,6 +4149,79 @@ end;
 $$;
 
 COMMENT ON FUNCTION ledger.update_reading() IS 'Instead of an update of the view electricity_readings: changes the reading''s event';
+
+CREATE FUNCTION ledger.users_after(p_after uuid, p_count bigint) RETURNS TABLE(user_id uuid)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with recursive hop as (
+    select ledger.next_user(p_after) as user_id, 1 as hops
+    union all
+    select ledger.next_user(h.user_id), h.hops + 1
+    from hop as h
+    where h.user_id is not null and h.hops < p_count
+  )
+  select h.user_id from hop as h where h.user_id is not null;
+$$;
+
+COMMENT ON FUNCTION ledger.users_after(p_after uuid, p_count bigint) IS 'The next users who have events or readings, in the order of their ids; null: from the first';
+
+CREATE FUNCTION ledger.users_to_audit(p_mv boolean, OUT users uuid[], OUT changed bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_cycle interval;
+  v_share numeric;
+  v_known bigint;
+  v_state ledger.work_state;
+  v_next uuid[];
+begin
+  select s.audit_cycle into v_cycle from ledger.work_settings as s;
+  select s.* into v_state from ledger.work_state as s for update;
+  select count(*) into v_known from ledger.heads;
+  v_share := least(
+    1, extract(epoch from clock_timestamp() - v_state.swept_at) / extract(epoch from v_cycle)
+  );
+
+  -- Who changed since the audit, whom a refresh brought up to date since, whose time has come.
+  with due as (
+    select h.user_id
+    from ledger.heads as h
+    left join ledger.audit_marks as m on m.user_id = h.user_id
+    left join ledger.refresh_marks as r on r.user_id = h.user_id
+    where m.version is distinct from h.version
+      or (p_mv and r.version = h.version and m.mv_version is distinct from r.version)
+      or m.audited_at < clock_timestamp() - v_cycle
+  )
+  select array_agg(d.user_id), count(*) into users, changed from due as d;
+  -- And of the others, those who were looked at longest ago.
+  users := coalesce(users, '{}') || coalesce((
+    select array_agg(s.user_id)
+    from (
+      select m.user_id
+      from ledger.audit_marks as m
+      where changed < v_known
+      order by m.audited_at, m.user_id
+      limit ceil(v_known * v_share)
+    ) as s
+    where not s.user_id = any (coalesce(users, '{}'))
+  ), '{}');
+
+  -- And whom nobody knows.
+  select array_agg(u.user_id) into v_next
+  from ledger.users_after(v_state.swept_to, ceil(greatest(v_known, 1) * v_share)::bigint) as u;
+  users := users || coalesce((
+    select array_agg(u.user_id)
+    from unnest(v_next) as u (user_id)
+    where not exists (select from ledger.heads as h where h.user_id = u.user_id)
+  ), '{}');
+  update ledger.work_state
+  set swept_to = v_next[cardinality(v_next)], swept_at = clock_timestamp();
+end;
+$$;
+
+COMMENT ON FUNCTION ledger.users_to_audit(p_mv boolean, OUT users uuid[], OUT changed bigint) IS 'Whom an audit is to look at now: the changed ones first, then a share of the rest by the time that passed, so that everybody comes up within a cycle';
 
 CREATE FUNCTION ledger.void_event_of(p_event_id uuid) RETURNS uuid
     LANGUAGE sql STABLE
@@ -3855,6 +4347,186 @@ $$;
 
 COMMENT ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) IS 'Writes the recalculation of a change that is made already, and links the affected events to it';
 
+CREATE FUNCTION public.audit_readings(p_trigger text DEFAULT 'manual'::text, p_budget_ms integer DEFAULT 2000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    SET lock_timeout TO '2s'
+    SET row_security TO 'off'
+    AS $$
+declare
+  v_started timestamptz := clock_timestamp();
+  v_until timestamptz := v_started + p_budget_ms * interval '1 millisecond';
+  v_audit_id bigint;
+  v_details jsonb := '{}';
+  v_off text[];
+  v_missing text[];
+  v_mv boolean;
+  v_refresh boolean := false;
+  v_more boolean := false;
+  v_users uuid[];
+  v_changed bigint := 0;
+  v_done integer := 0;
+  v_chunk uuid[];
+  v_seen jsonb;
+  v_found jsonb;
+  v_user uuid;
+  v_differing uuid[] := '{}';
+  v_repaired boolean;
+  v_differences bigint := 0;
+  v_unrepaired bigint := 0;
+  v_result jsonb;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('meterledger.audit_readings', 0)) then
+    return jsonb_build_object(
+      'outcome', 'skipped', 'reason', 'an audit is under way', 'more', false, 'refresh', false
+    );
+  end if;
+  insert into ledger.audits (started_at, trigger_source) values (v_started, p_trigger)
+  returning audit_id into v_audit_id;
+
+  v_missing := ledger.projector_triggers_off(true);
+  if v_missing <> '{}' then
+    v_details := v_details || jsonb_build_object('triggers_missing', v_missing);
+    v_unrepaired := v_unrepaired + cardinality(v_missing);
+    v_differences := v_differences + cardinality(v_missing);
+  end if;
+  v_off := ledger.projector_triggers_off(false);
+  if v_off <> '{}' then
+    v_details := v_details || jsonb_build_object('triggers_off', v_off);
+    v_differences := v_differences + cardinality(v_off);
+    if ledger.switch_projector_on(v_off) then
+      v_more := true;
+    else
+      v_unrepaired := v_unrepaired + cardinality(v_off);
+    end if;
+  end if;
+
+  -- Switching a trigger holds writers up, so nothing else is done in that transaction.
+  if not v_more then
+    select s.refresh into v_mv from ledger.work_settings as s;
+    if v_mv and not (
+      select c.relispopulated from pg_catalog.pg_class as c
+      where c.oid = 'public.electricity_readings_mv'::regclass
+    ) then
+      v_details := v_details || '{"mv_emptied": true}';
+      v_differences := v_differences + 1;
+      v_refresh := true;
+      v_mv := false;
+    end if;
+    select u.users, u.changed into v_users, v_changed from ledger.users_to_audit(v_mv) as u;
+
+    while v_done < cardinality(v_users) loop
+      v_chunk := v_users[v_done + 1:v_done + 10];
+      -- One statement, one snapshot: versions, events and both caches belong together.
+      with
+      seen as (
+        select
+          u.user_id, h.version,
+          case when v_mv and r.version = h.version then r.version end as mv_version
+        from unnest(v_chunk) as u (user_id)
+        left join ledger.heads as h on h.user_id = u.user_id
+        left join ledger.refresh_marks as r on r.user_id = u.user_id
+      ),
+      projected as materialized (
+        select d.* from ledger.projection_differences(v_chunk) as d
+      ),
+      found as (
+        select p.*, 'projection' as found_in from projected as p
+        union all
+        select d.*, 'materialized view'
+        -- Not called at all where the view is empty or switched off: that would raise. Whose
+        -- projection is wrong differs from the view as well, which may be right.
+        from (
+          select array_agg(s.user_id) as users
+          from seen as s
+          where s.mv_version is not null
+            and not exists (select from projected as p where p.user_id = s.user_id)
+        ) as c
+        cross join lateral ledger.mv_differences(c.users) as d
+        where v_mv
+      )
+      select
+        (select jsonb_agg(to_jsonb(s)) from seen as s),
+        (select jsonb_agg(to_jsonb(f)) from found as f)
+      into v_seen, v_found;
+      v_done := v_done + cardinality(v_chunk);
+
+      if v_found is not null then
+        insert into ledger.audit_differences (user_id, audit_id, row_id, found_in, finding, cause)
+        select f.user_id, v_audit_id, f.row_id, f.found_in, f.finding, case f.found_in
+          when 'projection' then ledger.difference_cause(f.user_id) else 'see the projection' end
+        from jsonb_to_recordset(v_found)
+          as f (user_id uuid, row_id uuid, finding text, found_in text)
+        on conflict (user_id, audit_id, row_id, found_in) do nothing;
+        v_differences := v_differences + jsonb_array_length(v_found);
+        v_differing := v_differing || array(
+          select distinct (f ->> 'user_id')::uuid from jsonb_array_elements(v_found) as f
+        );
+      end if;
+      -- Who is being erased keeps no mark: the profile is held, or is skipped.
+      with present as materialized (
+        select s.user_id, s.version, s.mv_version
+        from jsonb_to_recordset(v_seen) as s (user_id uuid, version bigint, mv_version bigint)
+        inner join public.user_profiles as p on p.id = s.user_id
+        where s.version is not null and not s.user_id = any (v_differing)
+        for key share of p skip locked
+      )
+      insert into ledger.audit_marks as m (user_id, version, mv_version, audited_at)
+      select p.user_id, p.version, p.mv_version, clock_timestamp() from present as p
+      on conflict (user_id) do update
+      set version = excluded.version, audited_at = excluded.audited_at,
+        mv_version = coalesce(excluded.mv_version, m.mv_version);
+      update ledger.audit_differences as d set repaired = true
+      where d.found_in = 'materialized view' and not d.repaired and d.audit_id < v_audit_id
+        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing);
+      exit when clock_timestamp() > v_until;
+    end loop;
+
+    -- In the order in which writers take their turns. What the time does not suffice for is found,
+    -- and told, again by the next audit.
+    for v_user in select distinct d.id from unnest(v_differing) as d (id) order by d.id loop
+      if exists (
+        select from ledger.audit_differences as d
+        where d.audit_id = v_audit_id and d.user_id = v_user and d.found_in = 'projection'
+      ) then
+        v_repaired := clock_timestamp() < v_until + interval '2 seconds'
+          and ledger.repair_user(v_user);
+        update ledger.audit_differences as d set repaired = v_repaired
+        where d.audit_id = v_audit_id and d.user_id = v_user and d.found_in = 'projection';
+      else
+        update ledger.refresh_marks as m set version = -1 where m.user_id = v_user;
+      end if;
+    end loop;
+    select
+      v_unrepaired + count(*) filter (where d.found_in = 'projection' and not d.repaired),
+      v_refresh or count(*) filter (where d.found_in = 'materialized view') > 0
+    into v_unrepaired, v_refresh
+    from ledger.audit_differences as d where d.audit_id = v_audit_id;
+    v_more := v_done < cardinality(v_users);
+  end if;
+
+  update ledger.audits as a
+  set finished_at = clock_timestamp(), users = v_done, changed = v_changed,
+    left_over = greatest(0, v_changed - v_done), differences = v_differences,
+    unrepaired = v_unrepaired, details = v_details
+  where a.audit_id = v_audit_id;
+  select v_details || jsonb_build_object(
+    'outcome', case when v_differences = 0 then 'clean' else 'differences' end,
+    'audit_id', v_audit_id, 'users', v_done, 'changed', v_changed,
+    'differences', v_differences, 'unrepaired', v_unrepaired, 'refresh', v_refresh, 'more', v_more,
+    'causes', coalesce((
+      select jsonb_agg(distinct coalesce(d.cause, 'unknown'))
+      from ledger.audit_differences as d where d.audit_id = v_audit_id
+    ), '[]'),
+    'seconds', round(extract(epoch from clock_timestamp() - v_started), 3)
+  ) into v_result;
+  return v_result;
+end;
+$$;
+
+COMMENT ON FUNCTION public.audit_readings(p_trigger text, p_budget_ms integer) IS 'Compares the projection of changed users and of a rotating share of the rest with the events, and with the view where that is up to date; repairs and records what differs. more: call again; refresh: the view needs a forced refresh';
+
 CREATE FUNCTION public.calculate_user_positions(p_user_id uuid) RETURNS TABLE(event_id uuid, user_id uuid, event_type text, event_date timestamp with time zone, kwh_amount numeric, token_cost numeric, notes text, meter_photo_url text, calculated_position numeric, daily_consumption numeric, is_topup boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3923,6 +4595,77 @@ CREATE FUNCTION public.create_user_profile() RETURNS trigger
 
 COMMENT ON FUNCTION public.create_user_profile() IS 'Gives each new user a profile';
 
+CREATE FUNCTION public.ledger_health(p_stale_seconds integer DEFAULT 86400) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_settings ledger.work_settings;
+  v_installed_at timestamptz;
+  v_refresh record;
+  v_audit record;
+  v_recent record;
+  v_stale timestamptz := now() - p_stale_seconds * interval '1 second';
+  v_rejects bigint;
+  v_changed bigint;
+  v_problems text[] := '{}';
+begin
+  select s.* into v_settings from ledger.work_settings as s;
+  select w.installed_at into v_installed_at from ledger.work_state as w;
+  select
+    max(l.finished_at) filter (where l.outcome = 'refreshed') as refreshed_at,
+    max(l.finished_at) filter (where l.outcome in ('refreshed', 'not needed')) as succeeded_at
+  into v_refresh
+  from ledger.refresh_log as l;
+  select a.finished_at, a.differences, a.left_over into v_audit
+  from ledger.audits as a order by a.audit_id desc limit 1;
+  select
+    coalesce(sum(a.differences), 0) as differences, coalesce(sum(a.unrepaired), 0) as unrepaired
+  into v_recent
+  from ledger.audits as a where a.started_at > now() - interval '24 hours';
+  select count(*) into v_rejects from ledger.migration_rejects as r where r.waived_at is null;
+  v_changed := ledger.unrefreshed_users();
+
+  if v_settings.refresh and coalesce(v_refresh.succeeded_at, v_installed_at) < v_stale then
+    v_problems := v_problems || 'no scheduled refresh has succeeded lately'::text;
+  end if;
+  if coalesce(v_audit.finished_at, v_installed_at) < v_stale then
+    v_problems := v_problems || 'no audit has run lately'::text;
+  end if;
+  if v_recent.differences > 0 then
+    v_problems := v_problems
+      || 'an audit of the last 24 hours found differences, which are defects'::text;
+  end if;
+  if cardinality(
+    ledger.projector_triggers_off(false) || ledger.projector_triggers_off(true)
+  ) > 0 then
+    v_problems := v_problems || 'a trigger of the projector is off or missing'::text;
+  end if;
+  if v_settings.refresh and not (
+    select c.relispopulated from pg_catalog.pg_class as c
+    where c.oid = 'public.electricity_readings_mv'::regclass
+  ) then
+    v_problems := v_problems || 'electricity_readings_mv is empty'::text;
+  end if;
+  return jsonb_build_object(
+    'healthy', v_problems = '{}', 'problems', v_problems,
+    'refresh', case when v_settings.refresh then 'on' else 'off' end,
+    'last_refresh_at', v_refresh.refreshed_at,
+    'seconds_since_refresh_run', round(extract(epoch from now() - v_refresh.succeeded_at)),
+    'changed_since_refresh', v_changed,
+    'last_audit_at', v_audit.finished_at,
+    'seconds_since_audit', round(extract(epoch from now() - v_audit.finished_at)),
+    'last_audit_differences', v_audit.differences,
+    'waiting_for_audit', v_audit.left_over,
+    'differences_24h', v_recent.differences, 'unrepaired_24h', v_recent.unrepaired,
+    'rejects_open', v_rejects
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION public.ledger_health(p_stale_seconds integer) IS 'Whether the scheduled work is done and found nothing amiss, with figures for a monitor';
+
 CREATE FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone DEFAULT NULL::timestamp with time zone, p_observed_kwh numeric DEFAULT NULL::numeric) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -3957,6 +4700,84 @@ end;
 $$;
 
 COMMENT ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) IS 'What record_event would do, without doing it. Answers {position_kwh, consumption_kwh, later}: later is an array of {event_id, event_type, event_date, old_kwh, new_kwh, old_consumption_kwh, new_consumption_kwh} of the events whose position or consumption would change';
+
+CREATE FUNCTION public.prune_ledger(p_limit integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    SET lock_timeout TO '2s'
+    AS $_$
+declare
+  v_settings ledger.work_settings;
+  v_log bigint;
+  v_audits bigint;
+  v_differences bigint;
+  v_calls bigint := 0;
+  v_batches bigint;
+begin
+  select s.* into v_settings from ledger.work_settings as s;
+  if not pg_try_advisory_xact_lock(hashtextextended('meterledger.prune_ledger', 0)) then
+    return jsonb_build_object(
+      'outcome', 'skipped', 'reason', 'a pruning is under way', 'more', false
+    );
+  end if;
+
+  -- The last refresh stays, whatever its age: what changed since is told from it.
+  delete from ledger.refresh_log as l
+  where l.refresh_id in (
+    select o.refresh_id from ledger.refresh_log as o
+    where o.started_at < now() - v_settings.keep_log
+      and o.refresh_id < (
+        select max(n.refresh_id) from ledger.refresh_log as n
+        where n.outcome = 'refreshed' and n.users is not null
+      )
+    limit p_limit
+  );
+  get diagnostics v_log = row_count;
+  delete from ledger.audit_differences as d
+  using ledger.audits as a
+  where a.audit_id = d.audit_id and a.started_at < now() - v_settings.keep_log;
+  get diagnostics v_differences = row_count;
+  delete from ledger.audits as a
+  where a.audit_id in (
+    select o.audit_id from ledger.audits as o
+    where o.started_at < now() - v_settings.keep_log
+      and o.audit_id < (select max(n.audit_id) from ledger.audits as n)
+    limit p_limit
+  );
+  get diagnostics v_audits = row_count;
+  if to_regclass('ledger.event_calls') is not null then
+    execute
+      'delete from ledger.event_calls as c where c.ctid = any (array('
+      '  select o.ctid from ledger.event_calls as o where o.called_at < now() - $1 limit $2'
+      '  for update skip locked))'
+    using v_settings.keep_calls, p_limit;
+    get diagnostics v_calls = row_count;
+  end if;
+  -- A batch that an event still names stays: the event says by what it was changed.
+  delete from public.recalculation_batches as b
+  where (b.user_id, b.id) in (
+    select o.user_id, o.id from public.recalculation_batches as o
+    where coalesce(o.can_rollback_until, o.created_at) < now() - v_settings.keep_batches
+      and not exists (
+        select from public.token_events as e
+        where e.user_id = o.user_id and e.recalc_batch_id = o.id
+      )
+    limit p_limit
+    for update skip locked
+  );
+  get diagnostics v_batches = row_count;
+
+  update ledger.work_state set pruned_at = clock_timestamp();
+  return jsonb_build_object(
+    'outcome', 'pruned', 'refresh_log', v_log, 'audits', v_audits, 'found', v_differences,
+    'calls', v_calls, 'batches', v_batches,
+    'more', greatest(v_log, v_audits, v_calls, v_batches) >= p_limit
+  );
+end;
+$_$;
+
+COMMENT ON FUNCTION public.prune_ledger(p_limit integer) IS 'Removes what is past its time from the logs, the answers to clients'' keys and the recalculations, so many rows of each; never an event. more: call again';
 
 CREATE FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4081,6 +4902,92 @@ end;
 $$;
 
 COMMENT ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) IS 'Records a TOPUP, METER_READING or ADJUSTMENT (kWh; cost in the profile''s currency; now unless p_event_date says when). Answers {event, position_kwh, consumption_kwh, batch}; batch is the recalculation of a back-dated event, else null';
+
+CREATE FUNCTION public.refresh_readings(p_trigger text DEFAULT 'manual'::text, p_deadline_ms integer DEFAULT NULL::integer, p_force boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    SET lock_timeout TO '2s'
+    SET row_security TO 'off'
+    AS $$
+declare
+  v_started timestamptz := clock_timestamp();
+  v_result jsonb;
+  v_floor xid;
+  v_due bigint;
+  v_rows bigint;
+  v_lost bigint;
+  v_marked bigint;
+  v_users uuid[];
+  v_versions bigint[];
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('meterledger.refresh_readings_mv', 0)) then
+    v_result := jsonb_build_object('outcome', 'skipped', 'reason', 'a refresh is under way');
+  else
+    v_result := ledger.refresh_reason(p_deadline_ms);
+    if p_force and v_result ->> 'reason' <> 'switched off' then
+      v_result := v_result || '{"outcome": "due", "reason": "forced"}';
+    end if;
+  end if;
+
+  if v_result ->> 'outcome' = 'due' then
+    begin
+      v_floor := pg_snapshot_xmin(pg_current_snapshot())::xid;
+      select array_agg(h.user_id), array_agg(h.version) into v_users, v_versions
+      from ledger.heads as h
+      left join ledger.refresh_marks as m on m.user_id = h.user_id
+      where m.version is distinct from h.version;
+      select count(*) into v_due
+      from public.token_events as e where not e.is_voided and e.event_type <> 'VOID';
+      if (select c.relispopulated from pg_catalog.pg_class as c
+        where c.oid = 'public.electricity_readings_mv'::regclass)
+      then
+        refresh materialized view concurrently public.electricity_readings_mv;
+      else
+        refresh materialized view public.electricity_readings_mv;
+      end if;
+      select count(*) into v_rows from public.electricity_readings_mv;
+      if v_rows < v_due then
+        v_lost := ledger.lost_rows(v_floor);
+        if v_lost > 0 then
+          raise exception 'the refresh lost % rows that the events have, and was rolled back',
+            v_lost using errcode = 'ML007',
+            hint = 'Compare the definition and the owner of electricity_readings_mv: meterledger '
+              'validate --drift, meterledger doctor.';
+        end if;
+      end if;
+      v_marked := ledger.mark_refreshed(v_users, v_versions);
+      v_result := v_result || jsonb_build_object(
+        'outcome', 'refreshed', 'rows', v_rows, 'users', v_marked
+      );
+    exception
+      when lock_not_available then
+        v_result := v_result || jsonb_build_object(
+          'outcome', 'skipped', 'reason', 'the view is locked: a refresh is under way'
+        );
+      when query_canceled or others then
+        v_result := v_result || jsonb_build_object(
+          'outcome', 'failed', 'reason', sqlerrm, 'sqlstate', sqlstate
+        );
+    end;
+  end if;
+
+  v_result := v_result || jsonb_build_object(
+    'seconds', round(extract(epoch from clock_timestamp() - v_started), 3)
+  );
+  insert into ledger.refresh_log (
+    started_at, finished_at, trigger_source, outcome, mv_rows, users, details
+  )
+  values (
+    v_started, clock_timestamp(), p_trigger, v_result ->> 'outcome',
+    (v_result ->> 'rows')::bigint, (v_result ->> 'users')::bigint,
+    v_result - array['outcome', 'rows', 'users', 'seconds']
+  );
+  return v_result;
+end;
+$$;
+
+COMMENT ON FUNCTION public.refresh_readings(p_trigger text, p_deadline_ms integer, p_force boolean) IS 'Refreshes electricity_readings_mv beside its readers where users changed and it is worth it; answers refreshed, not needed, skipped or failed, and logs it';
 
 CREATE FUNCTION public.refresh_readings_mv() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4325,6 +5232,59 @@ CREATE TABLE ledger.amended_events (
 );
 
 COMMENT ON TABLE ledger.amended_events IS 'Events under a reading''s id as they were: completed (same fact), or displaced (another fact, now shown under an id of its own)';
+
+CREATE TABLE ledger.audit_differences (
+    user_id uuid NOT NULL,
+    audit_id bigint NOT NULL,
+    row_id uuid NOT NULL,
+    found_in text NOT NULL,
+    finding text NOT NULL,
+    cause text,
+    repaired boolean DEFAULT false NOT NULL,
+    CONSTRAINT audit_differences_finding_check CHECK ((finding = ANY (ARRAY['missing'::text, 'foreign'::text, 'wrong'::text]))),
+    CONSTRAINT audit_differences_found_in_check CHECK ((found_in = ANY (ARRAY['projection'::text, 'materialized view'::text])))
+);
+
+COMMENT ON TABLE ledger.audit_differences IS 'Rows in which an audit found the projection or the view and the recomputation apart: defects';
+
+COMMENT ON COLUMN ledger.audit_differences.cause IS 'What is known of how it came about';
+
+CREATE TABLE ledger.audit_marks (
+    user_id uuid NOT NULL,
+    version bigint NOT NULL,
+    mv_version bigint,
+    audited_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ledger.audit_marks IS 'The version of each user that an audit found right, and the refreshed one that it compared';
+
+CREATE TABLE ledger.audits (
+    audit_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone,
+    trigger_source text NOT NULL,
+    users bigint DEFAULT 0 NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    left_over bigint DEFAULT 0 NOT NULL,
+    differences bigint DEFAULT 0 NOT NULL,
+    unrepaired bigint DEFAULT 0 NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE ledger.audits IS 'Each audit of the projection: whom it looked at, how many rows differed, what was not repaired';
+
+COMMENT ON COLUMN ledger.audits.left_over IS 'Changed users whom the budget did not reach';
+
+COMMENT ON COLUMN ledger.audits.details IS 'triggers_off and triggers_missing: the projector''s; mv_emptied';
+
+ALTER TABLE ledger.audits ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.audits_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ledger.cutback_marks (
     user_id uuid NOT NULL,
@@ -4704,6 +5664,13 @@ ALTER TABLE ledger.refresh_log ALTER COLUMN refresh_id ADD GENERATED ALWAYS AS I
     CACHE 1
 );
 
+CREATE TABLE ledger.refresh_marks (
+    user_id uuid NOT NULL,
+    version bigint NOT NULL
+);
+
+COMMENT ON TABLE ledger.refresh_marks IS 'The version of each user (ledger.heads) that the last scheduled refresh saw';
+
 CREATE TABLE ledger.set_aside (
     set_aside_id bigint NOT NULL,
     user_id uuid,
@@ -4774,6 +5741,55 @@ CREATE VIEW ledger.unsettled WITH (security_invoker='true') AS
   WHERE ((a.settled_at IS NULL) AND (a.reading_id IS NOT NULL));
 
 COMMENT ON VIEW ledger.unsettled IS 'What a rollback set aside about readings and nothing has applied again: where the reading is pending, its migration will (same_fact) or will not; where it is not, a person decides';
+
+CREATE TABLE ledger.work_settings (
+    singleton boolean DEFAULT true NOT NULL,
+    refresh boolean DEFAULT true NOT NULL,
+    refresh_age interval DEFAULT '01:00:00'::interval NOT NULL,
+    refresh_share numeric DEFAULT 0.2 NOT NULL,
+    refresh_duty numeric DEFAULT 0.01 NOT NULL,
+    audit_cycle interval DEFAULT '14 days'::interval NOT NULL,
+    keep_log interval DEFAULT '90 days'::interval NOT NULL,
+    keep_calls interval DEFAULT '30 days'::interval NOT NULL,
+    keep_batches interval DEFAULT '365 days'::interval NOT NULL,
+    CONSTRAINT work_settings_audit_cycle_check CHECK ((audit_cycle >= '01:00:00'::interval)),
+    CONSTRAINT work_settings_keep_batches_check CHECK ((keep_batches >= '1 day'::interval)),
+    CONSTRAINT work_settings_keep_calls_check CHECK ((keep_calls >= '1 day'::interval)),
+    CONSTRAINT work_settings_keep_log_check CHECK ((keep_log >= '1 day'::interval)),
+    CONSTRAINT work_settings_refresh_age_check CHECK ((refresh_age >= '00:00:00'::interval)),
+    CONSTRAINT work_settings_refresh_duty_check CHECK (((refresh_duty > (0)::numeric) AND (refresh_duty <= (1)::numeric))),
+    CONSTRAINT work_settings_refresh_share_check CHECK (((refresh_share >= (0)::numeric) AND (refresh_share <= (1)::numeric))),
+    CONSTRAINT work_settings_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE ledger.work_settings IS 'One row: how the scheduled work is to be done';
+
+COMMENT ON COLUMN ledger.work_settings.refresh IS 'False: nobody wants electricity_readings_mv; scheduled runs neither refresh nor compare it';
+
+COMMENT ON COLUMN ledger.work_settings.refresh_age IS 'Users changed, and the last refresh is so long ago: refresh';
+
+COMMENT ON COLUMN ledger.work_settings.refresh_share IS 'This share of the users changed, however young the last refresh is: refresh';
+
+COMMENT ON COLUMN ledger.work_settings.refresh_duty IS 'Share of the time that refreshes may take: 0.01 lets 100 times a refresh''s duration pass first';
+
+COMMENT ON COLUMN ledger.work_settings.audit_cycle IS 'Everybody is audited once in this time, also whom nothing changed';
+
+COMMENT ON COLUMN ledger.work_settings.keep_log IS 'How long refreshes and audits stay on record';
+
+COMMENT ON COLUMN ledger.work_settings.keep_calls IS 'How long the first answer to a client''s key is kept for its repeats';
+
+COMMENT ON COLUMN ledger.work_settings.keep_batches IS 'How long a recalculation is kept after its window for second thoughts has closed';
+
+CREATE TABLE ledger.work_state (
+    singleton boolean DEFAULT true NOT NULL,
+    swept_to uuid,
+    swept_at timestamp with time zone DEFAULT now() NOT NULL,
+    pruned_at timestamp with time zone,
+    installed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT work_state_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE ledger.work_state IS 'One row: how far the search for users whom ledger.heads does not know has come, the last pruning';
 
 CREATE MATERIALIZED VIEW public.electricity_readings_mv AS
  WITH counted AS (
@@ -4888,6 +5904,15 @@ COMMENT ON COLUMN public.recalculation_batches.affected_events IS 'Array of {eve
 ALTER TABLE ONLY ledger.amended_events
     ADD CONSTRAINT amended_events_pkey PRIMARY KEY (user_id, event_id);
 
+ALTER TABLE ONLY ledger.audit_differences
+    ADD CONSTRAINT audit_differences_pkey PRIMARY KEY (user_id, audit_id, row_id, found_in);
+
+ALTER TABLE ONLY ledger.audit_marks
+    ADD CONSTRAINT audit_marks_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY ledger.audits
+    ADD CONSTRAINT audits_pkey PRIMARY KEY (audit_id);
+
 ALTER TABLE ONLY ledger.cutback_marks
     ADD CONSTRAINT cutback_marks_pkey PRIMARY KEY (user_id);
 
@@ -4930,6 +5955,9 @@ ALTER TABLE ONLY ledger.receipts
 ALTER TABLE ONLY ledger.refresh_log
     ADD CONSTRAINT refresh_log_pkey PRIMARY KEY (refresh_id);
 
+ALTER TABLE ONLY ledger.refresh_marks
+    ADD CONSTRAINT refresh_marks_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY ledger.reviewed_matches
     ADD CONSTRAINT reviewed_matches_pkey PRIMARY KEY (user_id, event_id, reading_id);
 
@@ -4938,6 +5966,12 @@ ALTER TABLE ONLY ledger.set_aside
 
 ALTER TABLE ONLY ledger.settings
     ADD CONSTRAINT settings_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY ledger.work_settings
+    ADD CONSTRAINT work_settings_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY ledger.work_state
+    ADD CONSTRAINT work_state_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY public.electricity_readings
     ADD CONSTRAINT electricity_readings_pkey PRIMARY KEY (id);
@@ -5039,6 +6073,12 @@ CREATE POLICY "Users see their own readings" ON ledger.readings FOR SELECT TO au
 
 ALTER TABLE ledger.amended_events ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE ledger.audit_differences ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.audit_marks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.audits ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE ledger.cutback_marks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.cutovers ENABLE ROW LEVEL SECURITY;
@@ -5067,11 +6107,17 @@ ALTER TABLE ledger.receipts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.refresh_log ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE ledger.refresh_marks ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE ledger.reviewed_matches ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.set_aside ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE ledger.settings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.work_settings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE ledger.work_state ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "Users add their own profile" ON public.user_profiles FOR INSERT TO authenticated WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
@@ -5207,6 +6253,8 @@ REVOKE ALL ON FUNCTION ledger.check_unique_reading(p_row jsonb, p_self uuid) FRO
 
 REVOKE ALL ON FUNCTION ledger.contract() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.create_embeddings() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.create_readings_view() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.cut_back(p_set_aside bigint) FROM PUBLIC;
@@ -5220,6 +6268,12 @@ REVOKE ALL ON FUNCTION ledger.cutover_obstacles() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.delete_reading() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.dependent_views(p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.difference_cause(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.drop_embeddings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.embeddings() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.erase_user() FROM PUBLIC;
 
@@ -5259,6 +6313,10 @@ REVOKE ALL ON FUNCTION ledger.is_cut_over() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.keep_time_zone() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.lost_rows(p_floor xid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.mark_refreshed(p_users uuid[], p_versions bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.merge_into_archive(p_users uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.merge_second_halves() FROM PUBLIC;
@@ -5273,8 +6331,12 @@ REVOKE ALL ON FUNCTION ledger.migration_differences() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.migration_problems() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.mv_differences(p_users uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.new_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION ledger.next_user(p_after uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) FROM PUBLIC;
 
@@ -5296,15 +6358,23 @@ REVOKE ALL ON FUNCTION ledger.project_inserts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.project_updates() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.projection_differences(p_users uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.projector_triggers_off(p_missing boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.reading_as_event(p_reading ledger.readings) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.reading_date(p_event_date timestamp with time zone, p_time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.record_reading(p_event public.token_events, p_replaced_id uuid, p_reason text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.refresh_reason(p_deadline_ms integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO authenticated;
 GRANT ALL ON FUNCTION ledger.refuse_impossible(p_event public.token_events) TO service_role;
+
+REVOKE ALL ON FUNCTION ledger.refuse_reading(p_sqlstate text, p_message text, p_name text, p_detail text, p_detail_for_all text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_taken_id(p_id uuid) FROM PUBLIC;
 
@@ -5316,6 +6386,8 @@ REVOKE ALL ON FUNCTION ledger.remove_reading(p_user_id uuid, p_reading_id uuid, 
 
 REVOKE ALL ON FUNCTION ledger.rename_second_half() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.repair_user(p_user_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.repoint_views(p_views jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.require_columns(p_table regclass, p_columns jsonb) FROM PUBLIC;
@@ -5325,6 +6397,8 @@ REVOKE ALL ON FUNCTION ledger.require_cutover(p_findings jsonb, p_acknowledged t
 REVOKE ALL ON FUNCTION ledger.start_migration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.start_undo() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.switch_projector_on(p_triggers text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.sync_copied() FROM PUBLIC;
 
@@ -5349,7 +6423,13 @@ REVOKE ALL ON FUNCTION ledger.undo_data_migration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.undo_users(p_run_id bigint, p_users uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ledger.unrefreshed_users() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ledger.update_reading() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.users_after(p_after uuid, p_count bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.users_to_audit(p_mv boolean, OUT users uuid[], OUT changed bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.void_event_of(p_event_id uuid) TO authenticated;
@@ -5361,20 +6441,32 @@ REVOKE ALL ON FUNCTION ledger.void_survivors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.write_batch(p_batch_id uuid, p_trigger_type text, p_trigger_event_id uuid, p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[]) TO authenticated;
 
+REVOKE ALL ON FUNCTION public.audit_readings(p_trigger text, p_budget_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.audit_readings(p_trigger text, p_budget_ms integer) TO service_role;
+
 REVOKE ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.calculate_user_positions(p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.create_user_profile() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.ledger_health(p_stale_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ledger_health(p_stale_seconds integer) TO service_role;
+
 REVOKE ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.preview_backdate(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_observed_kwh numeric) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.prune_ledger(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_ledger(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.recalculate(p_event_id uuid, p_idempotency_key text) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_event(p_event_type text, p_kwh_amount numeric, p_event_date timestamp with time zone, p_token_cost numeric, p_notes text, p_meter_photo_url text, p_observed_kwh numeric, p_metadata jsonb, p_idempotency_key text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.refresh_readings(p_trigger text, p_deadline_ms integer, p_force boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.refresh_readings(p_trigger text, p_deadline_ms integer, p_force boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.refresh_readings_mv() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.refresh_readings_mv() TO service_role;

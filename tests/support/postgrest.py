@@ -141,6 +141,7 @@ def postgrest(
     schemas: str = "public",
     keys: Keys | None = None,
     auth: AuthServer | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[Rest]:
     """Start PostgREST and the proxy; both end with the block, however it ends.
 
@@ -149,11 +150,13 @@ def postgrest(
         schemas: those that the API exposes, with commas between them.
         keys: the secret; a new one is drawn if left out.
         auth: answers below /auth/v1; without one, that is not found.
+        options: more settings of PostgREST, by their names in the environment.
     """
-    program, used = binary(), keys or Keys()
+    used = keys or Keys()
+    given = {"PGRST_DB_SCHEMAS": schemas, "PGRST_JWT_SECRET": used.secret, **(options or {})}
     with tempfile.TemporaryDirectory(prefix="postgrest-") as folder:
         log = Path(folder) / "postgrest.log"
-        process, port = _start(program, database, used, schemas, log)
+        process, port = _start(binary(), database, given, log)
         try:
             with _proxy(port, auth) as url:
                 yield Rest(database, url, used, log, process)
@@ -167,7 +170,7 @@ def postgrest(
 
 
 def _start(
-    program: Path, database: Database, keys: Keys, schemas: str, log: Path
+    program: Path, database: Database, given: Mapping[str, str], log: Path
 ) -> tuple[subprocess.Popen[bytes], int]:
     """On free ports; another program may take one between our look and its bind."""
     for _ in range(_START_TRIES):
@@ -176,14 +179,13 @@ def _start(
         assert admin is not None
         options = {
             "PGRST_DB_URI": database.authenticator_url,
-            "PGRST_DB_SCHEMAS": schemas,
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
             "PGRST_DB_POOL": "3",
-            "PGRST_JWT_SECRET": keys.secret,
             "PGRST_SERVER_HOST": _HOST,
             "PGRST_SERVER_PORT": str(port),
             "PGRST_ADMIN_SERVER_PORT": str(admin),
+            **given,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(

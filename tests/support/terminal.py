@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.support.processes import environment
 
 _PATIENCE_SECONDS = 30.0
+_INSISTENCE_SECONDS = 2.0
+INTERRUPTION = "\x03"  # what Ctrl-C types
 
 
 def converse(
@@ -25,7 +27,8 @@ def converse(
     Args:
         code: the program.
         words: its arguments.
-        talk: what each question holds, and the answer, typed when the question is seen.
+        talk: what each question holds, and the answer, typed when the question is seen; an
+            interruption ends the talk.
         folder: where it runs.
     """
     ours, theirs = pty.openpty()
@@ -49,14 +52,38 @@ def converse(
                 assert piece, f"it never asked for {question!r}: {shown}"
                 shown += piece
             answered = len(shown)
-            os.write(ours, answer.encode() if answer == "\x03" else f"{answer}\n".encode())
-        while piece := _read(ours):
-            shown += piece
+            if answer == INTERRUPTION:
+                return _interrupt(process, ours), shown + _rest(ours)
+            os.write(ours, f"{answer}\n".encode())
+        shown += _rest(ours)
         return process.wait(_PATIENCE_SECONDS), shown
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def _interrupt(process: subprocess.Popen[bytes], terminal: int) -> int:
+    """Press Ctrl-C as a person does: again, when nothing happens; the exit code.
+
+    One press can come to nothing: between showing its question and waiting for the answer, Python
+    notes the signal and then waits.
+    """
+    for _ in range(int(_PATIENCE_SECONDS / _INSISTENCE_SECONDS)):
+        os.write(terminal, INTERRUPTION.encode())
+        try:
+            return process.wait(_INSISTENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    return process.wait(_INSISTENCE_SECONDS)
+
+
+def _rest(terminal: int) -> str:
+    """Everything until the program has nothing more to say."""
+    shown = ""
+    while piece := _read(terminal):
+        shown += piece
+    return shown
 
 
 def _read(terminal: int) -> str:

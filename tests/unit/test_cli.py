@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rollout": ("--from", "--plan", "--confirm", "--json", "Exit code 1"),
     "receipt": ("--json",),
     "promote": ("--receipt", "--max-age", "--plan", "--confirm", "--json"),
+    "run": ("refresh_readings", "verify_readings", "prune", "health", "--json", "Exit code 0"),
     "status": ("--json", "--prometheus", "--html", "--watch", "--exact"),
     "doctor": ("--fix", "--json"),
     "rejects": ("list", "show", "export", "correct", "waive", "retry"),

@@ -22,6 +22,7 @@ from toolkit.cli.promote import promote, receipt, rollout
 from toolkit.cli.rehearse import rehearse
 from toolkit.cli.review import duplicates, rejects
 from toolkit.cli.rollback import rollback
+from toolkit.cli.run import run as run_handler
 from toolkit.cli.status import status
 from toolkit.cli.validate import validate
 from toolkit.connection import redact
@@ -56,6 +57,7 @@ app.command()(cutover)
 app.command()(cutback)
 app.command()(contract)
 app.command()(rollback)
+app.command("run")(run_handler)
 app.command()(mutation)
 app.add_typer(local.app, name="local")
 

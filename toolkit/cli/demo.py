@@ -88,6 +88,8 @@ def _show(report: DemoReport) -> None:
         [(name, f"{value:.2f}") for name, value in report.seconds.items()],
     )
     say(f"a read of 100 rows: {answers.milliseconds} ms, plan {answers.plan}")
+    for line in report.scheduled.lines():
+        say(line)
     rates = report.rows_per_second
     for name, rate in rates.items():
         say(f"{name}: {rate:,.0f} rows a second")

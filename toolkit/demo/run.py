@@ -13,6 +13,7 @@ from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
 from toolkit.demo.model import Spec
 from toolkit.demo.questions import Answers, ask
+from toolkit.demo.scheduled import Scheduled, run_scheduled
 from toolkit.local.server import Server
 from toolkit.rollout.push import find_cli
 from toolkit.trial import (
@@ -54,6 +55,7 @@ class DemoReport:
         proof: counts, validation and isolation.
         as_planted: counts that differ from what the generator planned: name to (planned, found).
         answers: the operator's questions after the migration.
+        scheduled: what the scheduled handlers answered.
         seconds: by step; insert and copy are the two sides of the comparison.
         url: how to connect, if the server was kept; it holds a password.
     """
@@ -63,13 +65,14 @@ class DemoReport:
     proof: Proof
     as_planted: dict[str, tuple[int, int]]
     answers: Answers
+    scheduled: Scheduled
     seconds: dict[str, float]
     url: str | None
 
     @property
     def valid(self) -> bool:
         """True when everything is proven and the counts are as planted."""
-        return self.proof.clean and not self.as_planted
+        return self.proof.clean and not self.as_planted and self.scheduled.clean
 
     @property
     def rows_per_second(self) -> dict[str, float]:
@@ -104,6 +107,7 @@ class DemoReport:
             if len(rates) == 2
             else None,
             "answers": self.answers.as_object(),
+            "scheduled": {"refresh": self.scheduled.refresh, "audit": self.scheduled.audit},
             "url": self.url,
         }
 
@@ -136,6 +140,8 @@ def run_demo(options: DemoOptions, observer: Observer) -> DemoReport:
                 watch.seconds["copy"] = copy_seconds(server, DATABASE, twin)
         with watch.step("ask"), connect(url, autocommit=True) as connection:
             answers = ask(connection)
+        with watch.step("scheduled work"):
+            scheduled = run_scheduled(url, _unsaid)
         unlike = {
             name: (due, proof.counts[name])
             for name, due in planted.items()
@@ -147,9 +153,14 @@ def run_demo(options: DemoOptions, observer: Observer) -> DemoReport:
             proof=proof,
             as_planted=unlike,
             answers=answers,
+            scheduled=scheduled,
             seconds=watch.seconds,
             url=url if options.keep_in is not None else None,
         )
+
+
+def _unsaid(_: str) -> None:
+    """What handlers log is in their answers too."""
 
 
 def _generate(server: Server, spec: Spec, watch: Stopwatch) -> dict[str, int]:

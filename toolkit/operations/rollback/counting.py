@@ -26,10 +26,11 @@ CALLS = "20261101000700"
 RECORDED = ("ledger.receipts", "ledger.reviewed_matches")
 # Each table of the schema ledger, so that one that nobody thought of counts as lost.
 KNOWN_TABLES = (
-    *("amended_events", "cutback_marks", "cutovers", "deployments", "event_calls"),
-    *("found_objects", "heads", "maintenance", "merges", "migrated_readings"),
-    *("migration_rejects", "migration_runs", "readings", "receipts", "refresh_log"),
-    *("reviewed_matches", "set_aside", "settings"),
+    *("amended_events", "audit_differences", "audit_marks", "audits", "cutback_marks", "cutovers"),
+    *("deployments", "event_calls", "found_objects", "heads", "maintenance", "merges"),
+    *("migrated_readings", "migration_rejects", "migration_runs", "readings", "receipts"),
+    *("refresh_log", "refresh_marks", "reviewed_matches", "set_aside", "settings"),
+    *("work_settings", "work_state"),
 )
 
 

@@ -1,0 +1,1 @@
+"""The handler health: see main.py."""

@@ -1,0 +1,1 @@
+"""The handler prune: see main.py."""

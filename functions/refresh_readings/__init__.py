@@ -1,0 +1,1 @@
+"""The handler refresh_readings: see main.py."""

@@ -1,0 +1,1 @@
+"""The handler verify_readings: see main.py."""
