@@ -765,29 +765,21 @@ begin
       union all
       select r.user_id, r.id, 'a rejected row has its id'
       from rows_of as r
-      where exists (
-        select from ledger.electricity_readings_archive as a
-        inner join ledger.migration_rejects as x on x.reading_id = a.id
-        where a.id = r.id and a.user_id = r.user_id
-      )
+      inner join ledger.migration_rejects as x on x.reading_id = r.id
       union all
-      select r.user_id, r.id, 'another user''s row has its id'
+      select distinct r.user_id, r.id, 'another user''s row has its id'
       from rows_of as r
-      where exists (
-        -- What the view does not show of its owner any more, the merge removes.
+      inner join ledger.electricity_readings_archive as a on a.id = r.id and a.user_id <> r.user_id
+      -- What the view does not show of its owner any more, the merge removes.
+      inner join ledger.readings as o on o.user_id = a.user_id and o.id = a.id
+      union all
+      select distinct r.user_id, r.id, 'another user''s row has its id'
+      from rows_of as r
+      inner join ledger.readings as o on o.id = r.id and o.user_id < r.user_id
+      where not exists (
         select from ledger.electricity_readings_archive as a
-        where a.id = r.id and a.user_id <> r.user_id and (
-          exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
-          or exists (
-            select from public.electricity_readings as o
-            where o.user_id = a.user_id and o.id = a.id
-          )
-        )
-      ) or (
-        not exists (select from ledger.electricity_readings_archive as a where a.id = r.id)
-        and exists (
-          select from public.electricity_readings as o where o.id = r.id and o.user_id < r.user_id
-        )
+        inner join ledger.readings as k on k.user_id = a.user_id and k.id = a.id
+        where a.id = r.id
       )
     $sql$ || v_checks
   using p_users;
@@ -1017,6 +1009,25 @@ begin
     )
   from ledger.archive_obstacles(coalesce(v_troubled, '{}')) as o
   group by o.user_id, o.reading_id;
+
+  -- What contract() dropped and no event stands for comes back from the list of rejects.
+  insert into ledger.electricity_readings_archive
+  select w.*
+  from ledger.migration_rejects as x
+  cross join lateral
+    jsonb_populate_record(null::ledger.electricity_readings_archive, x.row_data) as w
+  where x.user_id is null or exists (select from public.user_profiles as p where p.id = x.user_id)
+  on conflict do nothing;
+  with gone as (
+    delete from ledger.migration_rejects as x
+    where not exists (
+      select from ledger.electricity_readings_archive as a where a.id = x.reading_id
+    )
+    returning x.user_id, x.reason, x.row_data
+  )
+  insert into ledger.set_aside (user_id, kind, reason, row_data)
+  select g.user_id, 'reject', 'the table could not take it back: ' || g.reason, g.row_data
+  from gone as g;
 
   -- Every row has arrived, but for those that were set aside. Users whose version is the one that
   -- they were merged at have the same rows as then, which the command compared whole.

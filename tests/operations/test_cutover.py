@@ -13,9 +13,9 @@ import pytest
 from tests.support.backfill import Said
 from tests.support.cutover import ALL_TOPICS, cut_over, is_view, rolled_out
 from tests.support.database import Database
-from tests.support.household import named, put_events, put_readings
+from tests.support.household import ZONE, named, plant, put_events, put_readings
 from tests.support.processes import CHECKOUT
-from tests.support.rollout import projection_is_live, table_texts
+from tests.support.rollout import apply, projection_is_live, table_texts
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import FindingsError, OperationalError, UsageError
@@ -332,4 +332,25 @@ def test_a_dual_write_database_too(make_database: MakeDatabase) -> None:
     assert report.rows > report.archived
     cut_back(database)
     assert shown(database) == seen
+    assert validate(database.url).valid
+
+
+def test_rejected_rows_come_back_after_a_contract(make_database: MakeDatabase) -> None:
+    """No event stands for them: they are in the list of rejects alone meanwhile."""
+    database = make_database(StartingPoint.LEGACY_ONLY)
+    user, _ = plant(database, StartingPoint.LEGACY_ONLY)
+    rejected = inserts(database, user, date="2024-04-01", kwh_value=-1)
+    apply(database, time_zone=ZONE)
+    assert [f.subject for f in plan_cutover(database.url, ALL_TOPICS).refusals] == ["rejects"]
+    database.rows(
+        "update ledger.migration_rejects"
+        " set waived_at = now(), waived_by = 'tests', waived_reason = 'a test account'"
+    )
+    before = shown(database)
+    cut_over(database)
+    database.value("select ledger.contract()")
+    assert validate(database.url).valid
+    cut_back(database)
+    assert shown(database) == before
+    assert any(str(rejected) in row for row in before)
     assert validate(database.url).valid

@@ -105,7 +105,7 @@ def print_contract_plan(plan: ContractPlan) -> None:
         f"{plan.rejected:,} of them were rejected: no event stands for them, and they are then in "
         "ledger.migration_rejects alone"
     )
-    say("cutback stays possible: it fills the table from the events")
+    say("cutback stays possible: it fills the table from the events and the list of rejects")
     for text, step in plan.obstacles:
         say(Text(printable(f"not yet: {text}"), style="bold red"))
         say(Text(printable(f"  next: {step}")))
