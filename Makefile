@@ -31,10 +31,19 @@ test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for som
 test-operations: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
 	$(BIN)/pytest -n 2 -m slow tests $(ARGS)
 
-CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-files
+.PHONY: test-lambda
+test-lambda: venv node ## the handlers on AWS's own Lambda emulator, against PostgREST and Postgres
+	$(BIN)/python -m tools.fetch_lambda_emulator
+	$(BIN)/pytest -q -m slow tests/functions/test_lambda.py $(ARGS)
+
+.PHONY: test-cron
+test-cron: venv node ## the optional pg_cron schedule, on the system's PostgreSQL 15 with pg_cron
+	$(BIN)/pytest -q -m slow tests/functions/test_cron.py $(ARGS)
+
+CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-recipes check-files
 
 .PHONY: check $(CHECKS)
-check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, stray paths
+check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, recipes, stray paths
 
 check-ruff: venv
 	$(BIN)/ruff check
@@ -53,6 +62,11 @@ check-sql: venv
 
 check-migrations: venv
 	$(if $(MIGRATIONS),$(BIN)/squawk $(MIGRATIONS),@echo "no migrations to check")
+
+check-recipes: venv
+	$(BIN)/cfn-lint functions/deploy/aws/template.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows functions/deploy/github/scheduled.yml
+	$(BIN)/zizmor --offline --quiet functions/deploy/github/scheduled.yml
 
 check-files: venv
 	$(BIN)/python tools/check_committed.py

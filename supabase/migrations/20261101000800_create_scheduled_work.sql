@@ -4,8 +4,8 @@
 --   public.ledger_health(); ledger.work_settings, ledger.work_state, ledger.refresh_marks,
 --   ledger.audit_marks, ledger.audits, ledger.audit_differences, and what the calls share:
 --   ledger.projection_differences(), ledger.mv_differences(), ledger.next_user(),
---   ledger.users_after(), ledger.projector_triggers_off(), ledger.mark_refreshed(), ledger.lost_rows(),
---   ledger.unrefreshed_users(), ledger.refresh_reason(), ledger.switch_projector_on(),
+--   ledger.users_after(), ledger.projector_triggers_off(), ledger.mark_refreshed(),
+--   ledger.lost_rows(), ledger.unrefreshed_users(), ledger.refresh_reason(), ledger.switch_projector_on(),
 --   ledger.users_to_audit(), ledger.difference_cause(), ledger.repair_user()
 -- Locks: none on what was there
 -- Rollback: rollbacks/20261101000800_create_scheduled_work.sql

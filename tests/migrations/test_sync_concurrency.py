@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -219,7 +219,7 @@ def test_a_profile_goes_while_its_rows_are_migrated(make_database: MakeDatabase)
     settled(database)
 
 
-def together(jobs: list[Callable[[Barrier], Result]]) -> list[Result]:
+def together(jobs: Sequence[Callable[[Barrier], Result]]) -> list[Result]:
     """Run all at once; the first error is raised."""
     start = Barrier(len(jobs))
     with ThreadPoolExecutor(len(jobs)) as pool:
@@ -227,7 +227,7 @@ def together(jobs: list[Callable[[Barrier], Result]]) -> list[Result]:
 
 
 def as_signed_in(
-    database: Database, user: UUID, statement: str, parameters: dict[str, object]
+    database: Database, user: UUID, statement: str, parameters: Mapping[str, object]
 ) -> None:
     with database.as_user(user) as request:
         request.execute(statement.encode(), parameters)

@@ -148,8 +148,8 @@ class OldApp(App):
         if (told["error"] or {}).get("code") in CAUGHT:
             self.log.retries.append(told["error"]["code"])
             told = self._client.call(*chain)
-        wanted = [{"id": self.user, TABLE: [{"id": id_}]}]
-        self.expect(told["data"] == wanted, "the profile's readings", told)
+        readings = [{"id": self.user, TABLE: [{"id": id_}]}]
+        self.expect(told["data"] == readings, "the profile's readings", told)
 
     def _delete(self, id_: str) -> None:
         told = self._call(("delete",), ("eq", "id", id_), ("select", "id"))

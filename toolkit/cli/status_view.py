@@ -215,6 +215,7 @@ def status_object(status: Status, environment: str) -> dict[str, Any]:
         "detail": redact(detail_of(status)),
         "data": status.data.value,
         "next_step": named(next_step_of(status), environment) or None,
+        "cutover": None if status.cutover is None else _fields(status.cutover),
         "time_zone": status.time_zone,
         "phases": {"applied": list(status.applied), "missing": list(status.missing)},
         "legacy_rows": _count(status.legacy_rows),

@@ -1,5 +1,5 @@
--- What contract() would drop: rows of the archived table, and those of them that were rejected, which
--- are then in ledger.migration_rejects alone.
+-- What contract() would drop: rows of the archived table, and those of them that were rejected,
+-- which are then in ledger.migration_rejects alone.
 select
   count(*) as archived,
   count(*) filter (

@@ -20,5 +20,5 @@ full join (
   from ledger.electricity_readings_archive as a
   inner join merged as m on m.user_id = a.user_id
   where not exists (select from ledger.migration_rejects as x where x.reading_id = a.id)
-) as a on a.user_id = v.user_id and a.id = v.id
+) as a on v.user_id = a.user_id and v.id = a.id
 where v is distinct from a

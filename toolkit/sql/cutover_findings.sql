@@ -6,5 +6,5 @@ select
   'validation', 'refuse', 'electricity_readings',
   format('%s readings do not come back as they are in the table', count(*)),
   'meterledger validate lists them'
-from ledger.migration_differences() as d
+from ledger.migration_differences()
 having count(*) > 0

@@ -1,5 +1,5 @@
 -- Whatever knows the legacy table by name and is not the rollout's own. It goes on working until
--- the cutover, which puts a view under that name.
+-- the cutover, which puts a view under that name: ledger.cutover_obstacles() refuses or asks then.
 with
 legacy as (
   select to_regclass('public.electricity_readings') as oid
@@ -19,7 +19,10 @@ select distinct
   'warn',
   format('view %s', r.ev_class::regclass),
   format('view %s reads electricity_readings', r.ev_class::regclass),
-  'at the cutover it stays with the archived table: create it again after it',
+  case c.relkind
+    when 'v' then 'nothing: the cutover points it at the view'
+    else 'before the cutover: drop it, and create it again afterwards'
+  end,
   1
 from legacy as l
 inner join pg_catalog.pg_depend as d
@@ -62,7 +65,7 @@ select
   'warn',
   format('trigger %s', t.tgname),
   format('trigger %s of electricity_readings calls %s', t.tgname, t.tgfoid::regprocedure),
-  'at the cutover it stays with the archived table: move what it does to token_events',
+  'before the cutover: move what it does to token_events, then drop it',
   1
 from legacy as l
 inner join pg_catalog.pg_trigger as t on t.tgrelid = l.oid and not t.tgisinternal
@@ -73,7 +76,7 @@ select distinct
   'warn',
   format('policy %s', y.polname),
   format('policy "%s" of %s reads electricity_readings', y.polname, y.polrelid::regclass),
-  'at the cutover it stays with the archived table: create it again after it',
+  'before the cutover: drop it, and create it again afterwards',
   1
 from legacy as l
 inner join pg_catalog.pg_depend as d

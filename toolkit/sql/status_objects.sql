@@ -40,5 +40,6 @@ select
       and w.ev_class = to_regclass('ledger.mapped_readings') and c.relkind = 'r'
       and c.relname <> 'user_profiles' and c.oid <> to_regclass('public.token_events')
   ) as archive,
+  to_regclass('ledger.cutovers') is not null as cutovers,
   current_setting('server_version') as server_version,
   pg_catalog.pg_is_in_recovery() as replica

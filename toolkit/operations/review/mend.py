@@ -88,7 +88,16 @@ def retry(connection: Connection, reading_ids: Sequence[UUID] | None = None) -> 
 
     Raises:
         UsageError: no such row is rejected.
+        OperationalError: the legacy table is archived, where nothing becomes an event any more.
     """
+    archived = connection.execute(
+        "select to_regclass('ledger.electricity_readings_archive') is not null"
+    ).fetchone()
+    if archived == (True,):
+        raise OperationalError(
+            "electricity_readings is a view: nothing of the archived table is tried again",
+            next_step="record the reading through the app; or first: meterledger cutback ENV",
+        )
     if reading_ids is None:
         wanted = [found for found in listed(connection) if found.waived_at is None]
     else:

@@ -57,6 +57,7 @@ class Objects:
     history: bool
     sync: bool
     archive: str | None
+    cutovers: bool
     server_version: str
     replica: bool
 
@@ -99,6 +100,18 @@ class Run:
     completed: int
     merged: int
     rejected: int
+
+
+@dataclass(frozen=True)
+class Cutover:
+    """The cutover that stands, and when its archived table was emptied."""
+
+    cutover_id: int
+    cut_over_at: datetime
+    cut_over_by: str
+    acknowledged: tuple[str, ...]
+    contracted_at: datetime | None
+    contracted_by: str | None
 
 
 @dataclass(frozen=True)
@@ -209,6 +222,7 @@ class Status:
     objects: Objects
     recorded: str | None = None
     time_zone: str | None = None
+    cutover: Cutover | None = None
     pending: Count | None = None
     legacy_rows: Count | None = None
     applied: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from toolkit.connection import describe, redact
 from toolkit.operations.status.model import (
     Batches,
     Count,
+    Cutover,
     Deployment,
     EventCount,
     Events,
@@ -102,6 +103,9 @@ class _Reader:
             refreshes=self._rows(Refresh, "refreshes", {"limit": REFRESHES}, objects.refresh_log),
             locks=self._rows(Lock, "locks"),
         )
+        if objects.cutovers:
+            for row in self._rows_of("cutover", "cutover_standing"):
+                status = replace(status, cutover=Cutover(*row))
         status = self._with_history(status)
         if objects.deployments:
             for row in self._rows_of("rolled back", "standing_rolled_back_at"):

@@ -19,7 +19,8 @@ def state_of(status: Status) -> State:
     if not objects.ledger:
         return State.NOTHING
     if objects.legacy_kind == "v":
-        return State.CUTOVER if objects.archive else State.CONTRACT
+        contracted = status.cutover is not None and status.cutover.contracted_at is not None
+        return State.CUTOVER if objects.archive and not contracted else State.CONTRACT
     if not objects.sync:
         return State.EXPAND
     if not status.runs or status.runs[0].kind != "migrate":
@@ -64,14 +65,20 @@ def detail_of(status: Status) -> str:
         State.EXPAND: applied,
         State.SYNC: f"legacy writes become events; {status.data.value}; {pending}",
         State.BACKFILL: f"{status.data.value}; {pending}",
-        State.CUTOVER: f"the legacy name is a view; the table is {status.objects.archive}",
-        State.CONTRACT: "the legacy table is gone",
+        State.CUTOVER: f"the legacy name is a view{_since(status)}; the table is "
+        f"{status.objects.archive}",
+        State.CONTRACT: f"the legacy name is a view{_since(status)}; the table's rows are gone",
     }
     if state is State.VALIDATED and receipt is not None:
         return f"proven at {receipt.made_at.astimezone(UTC):{_MINUTE}} (receipt)"
     if state is State.BACKFILL and status.runs and status.runs[0].finished_at is not None:
         return f"{pending}; no green receipt since the last change: validate"
     return said[state]
+
+
+def _since(status: Status) -> str:
+    found = status.cutover
+    return "" if found is None else f" since {found.cut_over_at.astimezone(UTC):{_MINUTE}}"
 
 
 def next_step_of(status: Status) -> str:
@@ -86,6 +93,7 @@ def next_step_of(status: Status) -> str:
         State.EXPAND: DEPLOY,
         State.SYNC: BACKFILL,
         State.BACKFILL: BACKFILL,
+        State.VALIDATED: f"meterledger cutover {ENVIRONMENT} --plan",
     }.get(state, "")
 
 
