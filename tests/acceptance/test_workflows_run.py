@@ -85,10 +85,8 @@ def ended(steps: list[Step], job: str) -> dict[str, int | None]:
     return {step.name: step.code for step in steps if step.job == job}
 
 
-def events(database: Database) -> object:
-    return database.value(
-        "select count(*) from public.token_events where migrated_from is not null"
-    )
+def migrated(database: Database) -> object:
+    return database.value("select count(*) from ledger.migrated_readings")
 
 
 def test_production_waits_for_staging(project: Project) -> None:
@@ -116,7 +114,7 @@ def test_staging_is_deployed_proven_and_leaves_a_receipt(project: Project) -> No
 def test_a_receipt_of_another_key_is_refused_before_anybody_approves(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets = project.runner.secrets[UNATTENDED] | {"METERLEDGER_RECEIPT_KEY": "f" * 64}
+    secrets = {**project.runner.secrets[UNATTENDED], "METERLEDGER_RECEIPT_KEY": "f" * 64}
     monkeypatch.setattr(project.runner, "secrets", {UNATTENDED: secrets})
     steps = project.run("promote-production")
 
@@ -152,16 +150,23 @@ def test_production_is_promoted(project: Project) -> None:
     (kept,) = (project.store / "production").iterdir()
     assert json.loads((kept / "manifest.json").read_text())["verified"] is True
     assert f"{kept.name}, proven" in shown(steps)  # what was kept is what the promotion rests on
-    assert events(project.apps["production"]) not in (0, None)
+    assert migrated(project.apps["production"]) not in (0, None)
+
+
+def test_production_is_refreshed_on_schedule(project: Project) -> None:
+    steps = project.run("refresh")
+
+    green(steps, "refresh")
+    assert "outcome: " in shown(steps)
 
 
 def test_one_click_takes_it_back(project: Project) -> None:
     steps = project.run("rollback-production", to="data")
 
     green(steps, "plan", "rollback")
-    assert events(project.apps["production"]) == 0
+    assert migrated(project.apps["production"]) == 0
 
 
 def test_what_was_taken_back_is_promoted_again(project: Project) -> None:
     green(project.run("promote-production"), "plan", "promote")
-    assert events(project.apps["production"]) not in (0, None)
+    assert migrated(project.apps["production"]) not in (0, None)

@@ -22,6 +22,7 @@ from tools.check_committed import repository_files
 
 _EXPRESSION = re.compile(r"\$\{\{ *(.*?) *\}\}")
 _THERE_ALREADY = ("actions/checkout", "actions/setup-python", "actions/setup-node")
+_FINGERPRINT = "cat requirements/dev.txt pyproject.toml tools/setup_venv.sh | cksum"
 _SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
 _BEFORE = ("PATH", "LANG", "LC_ALL", "TZ")
 
@@ -86,6 +87,11 @@ class Runner:
             if entry.name != ".ready":
                 (place / ".venv" / entry.name).symlink_to(entry)
         ready = (CHECKOUT / ".venv" / ".ready").read_text().splitlines()
+        # Else the step that sets up would install this copy into the .venv that is lent.
+        wanted = subprocess.run(
+            ["sh", "-c", _FINGERPRINT], cwd=place, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout.strip()
+        assert ready[0] == wanted, "the checkout's .venv is not up to date: make venv"
         (place / ".venv" / ".ready").write_text(f"{ready[0]}\n{place.resolve()}\n")
         return place
 

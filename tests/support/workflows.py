@@ -47,15 +47,14 @@ class Workflow:
 
     @property
     def content(self) -> dict[str, Any]:
-        """As YAML; the key `on` is the boolean that YAML 1.1 takes it for."""
+        """As YAML, in which version 1.1 takes the key `on` for a boolean."""
         found = yaml.safe_load(self.text)
-        assert isinstance(found, dict)
-        return found
+        return {"on" if key is True else key: value for key, value in found.items()}
 
     @property
     def events(self) -> set[str]:
         """What starts it."""
-        return set(self.content[True])
+        return set(self.content["on"])
 
     @property
     def jobs(self) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import CHECKOUT
-from tests.support.workflows import Workflow, composite, findings, step_problems, unpinned, workflows
+from tests.support.workflows import (
+    Workflow,
+    composite,
+    findings,
+    step_problems,
+    unpinned,
+    workflows,
+)
 from toolkit.rollout.phases import phases
 
 ALL = workflows()
@@ -21,7 +28,9 @@ CONTENTS = "      contents: read # checkout\n"
 def test_there_are_the_workflows_that_the_page_names() -> None:
     page = (CHECKOUT / "docs" / "ci.md").read_text()
 
-    assert {"test", "deploy-staging", "promote-production", "rollback-production"} <= ALL.keys()
+    assert ALL.keys() == {
+        *("test", "deploy-staging", "promote-production", "rollback-production", "refresh")
+    }
     assert all(f"`{name}`" in page for name in ALL)
 
 
@@ -144,7 +153,7 @@ def test_a_sha_with_its_version_is_pinned() -> None:
 
 
 def test_a_rollback_goes_to_places_that_there_are() -> None:
-    options = ALL["rollback-production"].content[True]["workflow_dispatch"]["inputs"]["to"]
+    options = ALL["rollback-production"].content["on"]["workflow_dispatch"]["inputs"]["to"]
 
     assert set(options["options"]) - {phase.name for phase in phases()} == {"data", "nothing"}
     assert options["default"] == "data"
@@ -158,12 +167,12 @@ def test_a_rollback_goes_to_places_that_there_are() -> None:
         ("on: pull_request_target\npermissions: {}\njobs: {}\n", "zizmor", "dangerous-triggers"),
         (
             "on: push\npermissions: {}\njobs:\n  a:\n    runs-on: x\n    steps:\n"
-            "      - uses: actions/checkout\n",
+            "      - run: echo ${{ github.event.issue.title }}\n",
             "zizmor",
-            "unpinned-uses",
+            "template-injection",
         ),
     ],
-    ids=["no schema", "write-all", "pull_request_target", "no version"],
+    ids=["no schema", "write-all", "pull_request_target", "an injection"],
 )
 def test_make_check_finds_what_is_wrong(
     tmp_path: Path, wrong: str, program: str, told: str
@@ -181,8 +190,8 @@ def test_make_check_finds_what_is_wrong(
         for line in recipe.splitlines()
         if Path((words := line.split())[0]).name == program and "actions/*" not in line
     )
-    command = [Path(sys.executable).parent / program, *line[1:]]
-    command = [file if word == ".github/workflows/*.yml" else word for word in command]
+    words = [str(file) if word == ".github/workflows/*.yml" else word for word in line[1:]]
+    command = [str(Path(sys.executable).parent / program), *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode not in (0, 2), done.stdout + done.stderr
