@@ -15,7 +15,7 @@ told=$("$cli" status --output env)
 eval "$told"
 export DATABASE_URL=${DB_URL:?} SUPABASE_URL=${API_URL:?}
 export SUPABASE_ANON_KEY=${ANON_KEY:?} SUPABASE_SERVICE_ROLE_KEY=${SERVICE_ROLE_KEY:?}
-export SUPABASE_JWT_SECRET=${JWT_SECRET:?}
+export SUPABASE_JWT_SECRET=${JWT_SECRET:?} METERLEDGER_TIME_ZONE=UTC
 
 ledger deploy stack --defer-backfill --yes
 ledger backfill stack --yes
