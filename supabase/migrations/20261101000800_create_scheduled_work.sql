@@ -503,6 +503,7 @@ declare
   v_cycle interval;
   v_share numeric;
   v_known bigint;
+  v_limit bigint;
   v_state ledger.work_state;
   v_next uuid[];
 begin
@@ -537,11 +538,19 @@ begin
     where not s.user_id = any (coalesce(users, '{}'))
   ), '{}');
 
-  -- And whom nobody knows.
-  select array_agg(u.user_id) into v_next
-  from ledger.users_after(v_state.swept_to, ceil(greatest(v_known, 1) * v_share)::bigint) as u;
+  -- And whom nobody knows: as many as are known, and some more; round the end, and on from the
+  -- beginning.
+  v_limit := ceil(v_known * v_share)::bigint + 10;
+  select coalesce(array_agg(u.user_id), '{}') into v_next
+  from ledger.users_after(v_state.swept_to, v_limit) as u;
+  if cardinality(v_next) < v_limit and v_state.swept_to is not null then
+    v_next := v_next || coalesce((
+      select array_agg(u.user_id)
+      from ledger.users_after(null, v_limit - cardinality(v_next)) as u
+    ), '{}');
+  end if;
   users := users || coalesce((
-    select array_agg(u.user_id)
+    select array_agg(distinct u.user_id)
     from unnest(v_next) as u (user_id)
     where not exists (select from ledger.heads as h where h.user_id = u.user_id)
   ), '{}');
