@@ -28,6 +28,8 @@ from tests.support.processes import CHECKOUT, wait_until
 from toolkit.local.process import free_port
 from toolkit.settings import child_environment
 
+pytestmark = pytest.mark.slow
+
 SECRET = "a-shared-secret-of-some-length"
 OPEN = Config(via="rpc", secret=SECRET)
 

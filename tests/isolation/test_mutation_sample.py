@@ -18,6 +18,8 @@ from toolkit.mutation.mutants import mutants
 from toolkit.mutation.sample import sample
 from toolkit.mutation.score import score
 
+pytestmark = pytest.mark.slow
+
 EDITIONS: list[Edition] = [
     (17, StartingPoint.EMPTY, ALL),
     (17, StartingPoint.DUAL_WRITE, ALL),
