@@ -40,10 +40,15 @@ test-lambda: venv node ## the handlers on AWS's own Lambda emulator, against Pos
 test-cron: venv node ## the optional pg_cron schedule, on the system's PostgreSQL 15 with pg_cron
 	$(BIN)/pytest -q -m slow tests/functions/test_cron.py $(ARGS)
 
-CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations check-recipes check-files
+.PHONY: test-supabase
+test-supabase: venv node ## roll out on Supabase's own stack, and prove it there; this one wants Docker
+	tools/supabase_stack.sh
+
+CHECKS := check-ruff check-format check-types check-imports check-sql check-migrations \
+	check-recipes check-workflows check-files
 
 .PHONY: check $(CHECKS)
-check: $(CHECKS) ## lint, format check, types, import layers, SQL, migrations, recipes, stray paths
+check: $(CHECKS) ## lint, format, types, import layers, SQL, migrations, recipes, workflows, stray paths
 
 check-ruff: venv
 	$(BIN)/ruff check
@@ -66,7 +71,12 @@ check-migrations: venv
 check-recipes: venv
 	$(BIN)/cfn-lint functions/deploy/aws/template.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows functions/deploy/github/scheduled.yml
-	$(BIN)/zizmor --offline --quiet functions/deploy/github/scheduled.yml
+	$(BIN)/zizmor --offline --quiet --config .github/zizmor.yml functions/deploy/github/scheduled.yml
+
+check-workflows: venv
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/zizmor --quiet --offline --pedantic .github
 
 check-files: venv
 	$(BIN)/python tools/check_committed.py
@@ -90,6 +100,17 @@ types: venv node ## write supabase/types anew (TypeScript and Python), after a m
 .PHONY: lock
 lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--upgrade for newer)
 	tools/lock.sh $(ARGS)
+
+# What the workflows of .github do beside meterledger's own commands: docs/ci.md.
+.PHONY: show-plan staging-receipt keep-backup
+show-plan: venv ## show PLAN=file to people: here, in CI as summary and comment
+	@$(BIN)/python -m tools.github plan "$(PLAN)"
+
+staging-receipt: venv ## in CI: fetch staging's receipt of this commit into build/receipt
+	@$(BIN)/python -m tools.github receipt
+
+keep-backup: ## copy the newest backup of ENV=name to BACKUP_STORE
+	@tools/keep_backup.sh "$(ENV)"
 
 .PHONY: clean
 clean: ## stop the local server; remove .venv, node_modules, local databases, caches, builds

@@ -13,18 +13,14 @@ import psycopg
 import pytest
 
 from tests.acceptance.operator import Answer, Operator
+from tests.support.apps import ZONE, two_apps
 from tests.support.database import Connection, Database
-from tests.support.servers import Databases, Template, default_major
-from toolkit.bootstrap import StartingPoint
+from tests.support.servers import Databases, default_major
 from toolkit.connection import connect
-from toolkit.demo.generator import generate
-from toolkit.demo.loading import load
-from toolkit.demo.model import Spec
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, EXIT_USAGE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KEY = "0123456789abcdef" * 4
-ZONE = "Asia/Jakarta"
 
 
 @dataclass
@@ -69,21 +65,14 @@ def apps(
     databases: Callable[[int], Databases], operator: Operator
 ) -> Iterator[tuple[Database, Database]]:
     """A dual-write staging and production, with households in them, and their .env files."""
-    here = databases(default_major())
-    made = []
-    for name, seed in (("staging", 1), ("production", 2)):
-        database = here.make(Template(StartingPoint.DUAL_WRITE))
-        with database.admin() as connection:
-            load(connection, generate(Spec(seed=seed, rows=600, users=20, time_zone=ZONE)))
-        (operator.folder / f".env.{name}").write_text(
-            f"DATABASE_URL={database.url}\nMETERLEDGER_RECEIPT_KEY={KEY}\n"
-            f"METERLEDGER_TIME_ZONE={ZONE}\n"
-        )
-        (operator.folder / f".env.{name}").chmod(0o600)
-        made.append(database)
-    yield made[0], made[1]
-    for database in made:
-        here.drop(database)
+    with two_apps(databases(default_major())) as made:
+        for name, database in made.items():
+            (operator.folder / f".env.{name}").write_text(
+                f"DATABASE_URL={database.url}\nMETERLEDGER_RECEIPT_KEY={KEY}\n"
+                f"METERLEDGER_TIME_ZONE={ZONE}\n"
+            )
+            (operator.folder / f".env.{name}").chmod(0o600)
+        yield made["staging"], made["production"]
 
 
 def shown(answer: Answer) -> str:

@@ -1,9 +1,9 @@
 -- The proof of losslessness: the legacy rows that are not rejected and whose event nobody voided
 -- since, and the view's rows of those events, are the same multiset, both ways. The differences
--- that are allowed: a row without created_at shows the instant of its date; a row that a cutback copied
--- from its event was rounded to the table's numbers, which ledger.migration_differences() judges.
--- Until everything was moved (%(moved)s), of the rows that are migrated. Of %(users)s, or of
--- everybody where it is null.
+-- that are allowed: a row without created_at shows the instant of its date; a row that a cutback
+-- copied from its event was rounded to the table's numbers, which ledger.migration_differences()
+-- judges. Until everything was moved (%(moved)s), of the rows that are migrated. Of %(users)s, or
+-- of everybody where it is null.
 with
 standing as (
   select l.user_id, l.reading_id
