@@ -22,7 +22,7 @@ NAMED = {
 }
 STEPS = [
     *("start", "generate", "expand", "twin", "migrate", "insert", "validate", "isolation"),
-    *("copy", "compare with COPY", "ask"),
+    *("copy", "compare with COPY", "ask", "scheduled work"),
 ]
 
 

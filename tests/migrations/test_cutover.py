@@ -19,6 +19,7 @@ from tests.support.processes import wait_until
 from tests.support.rollout import apply
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import DefaultPrivileges, StartingPoint
+from toolkit.resources import statement
 from toolkit.rollout import phases, roll_back
 
 CUT_OVER = "select ledger.cut_over('{upserts}')"
@@ -432,6 +433,19 @@ def test_what_no_policy_allowed_stays_refused(house: House) -> None:
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         request.execute("delete from public.electricity_readings")
+
+
+def test_a_row_of_the_archive_that_nothing_stands_for_is_found(house: House) -> None:
+    user = house.users[0]
+    house.database.rows(CUT_OVER)
+    with house.database.as_user(user) as request:
+        request.execute("delete from public.electricity_readings where date = '2024-03-02'")
+    kept = statement("check_archive_kept").decode()
+    assert house.database.rows(kept) == []
+    house.database.rows(
+        "delete from ledger.migrated_readings where reading_id = %s", (named(user, "odd"),)
+    )
+    assert [row[:2] for row in house.database.rows(kept)] == [(user, named(user, "odd"))]
 
 
 # For good
