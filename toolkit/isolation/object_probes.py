@@ -82,6 +82,8 @@ def _probe(
 def _answer(reach: str, actor: Actor, *, is_own: bool) -> Expected:
     if reach == ALL or (reach == OWN and is_own and actor.identity.owns):
         return allowed()
+    if reach == NONE:
+        return nothing()
     return refused() if reach == NO else empty()
 
 

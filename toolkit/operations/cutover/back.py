@@ -15,9 +15,9 @@ from toolkit.operations.cutover.switch import (
     reading,
     standing,
     switching,
+    verify_switch,
 )
 from toolkit.resources import statement
-from toolkit.rollout.phases import phases, verify
 from toolkit.trial import Observer
 
 APPLICATION = "meterledger cutback"
@@ -165,7 +165,7 @@ def _compare(connection: Connection, environment: str) -> None:
 
 def _prove(connection: Connection) -> None:
     """The phases hold, and every row of the table comes back from its event."""
-    verify(connection, phases())
+    verify_switch(connection)
     rows = connection.execute(statement("cutback_after"), {"limit": KEPT}).fetchall()
     if rows:
         raise FindingsError(

@@ -15,13 +15,12 @@ from toolkit.operations.cutover.switch import (
     reading,
     standing,
     switching,
+    verify_switch,
 )
 from toolkit.resources import statement
-from toolkit.rollout.phases import phases, verify
 from toolkit.trial import Observer
 
 APPLICATION = "meterledger cutover"
-INSTALL = "20261101000602"
 _RANKS = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
@@ -131,7 +130,7 @@ def _plan(connection: Connection, database: str, words: frozenset[str]) -> Cutov
 
 def _prove(connection: Connection, environment: str) -> tuple[int, int]:
     """The phases hold, the view shows the projection, every archived row is accounted for."""
-    verify(connection, [phase for phase in phases() if phase.version <= INSTALL])
+    verify_switch(connection)
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         row = connection.execute(statement("cutover_proof")).fetchone()

@@ -17,6 +17,7 @@ from toolkit.operations.backfill import lock, pace
 from toolkit.operations.backfill.watch import Watch
 from toolkit.operations.cutover.report import Standing
 from toolkit.resources import statement
+from toolkit.rollout.phases import phases, verify
 from toolkit.trial import Observer
 
 Connection = psycopg.Connection[TupleRow]
@@ -27,6 +28,7 @@ AGAIN = ("40001", "40P01", "55P03", "23503")
 # are the ones who give way, and no client ever sees a deadlock.
 LOCK_TIMEOUT_SECONDS = 0.5
 ATTEMPTS = 10
+INSTALL = "20261101000602"
 _NEXT = "run the command again: it finds out by itself where it stands"
 
 
@@ -182,6 +184,15 @@ def standing(connection: Connection) -> Standing | None:
     if row is None:
         return None
     return Standing(int(row[0]), _moment(row[1]), str(row[2]), row[4] and _moment(row[4]))
+
+
+def verify_switch(connection: Connection) -> None:
+    """Every phase up to the one that installs the switch holds; later ones may not be there yet.
+
+    Raises:
+        FindingsError: one does not.
+    """
+    verify(connection, [phase for phase in phases() if phase.version <= INSTALL])
 
 
 @contextmanager

@@ -32,8 +32,8 @@ _ADDED_COLUMN = re.compile(r"\badd column (?:if not exists )?(?P<name>\w+)", re.
 _TABLE = re.compile(r"\bcreate table if not exists (?P<table>\w+\.\w+) \((?P<body>.*?)\n\)", re.S)
 _COLUMN = re.compile(r"^  (?P<name>(?!constraint|primary|foreign|unique|check)\w+) \S", re.M)
 _COMMENT = re.compile(r"--[^\n]*")
-# Functions that stand in a body, which makes them at a cutover and not with its phase.
-AT_CUTOVER = frozenset({"public.electricity_readings", "public.user_profiles"})
+# Views and functions that stand in a body, which makes them at a cutover and not with its phase.
+AT_CUTOVER = frozenset({"public.electricity_readings", "public.user_profiles", "public.user_id"})
 
 
 @dataclass(frozen=True, order=True)
@@ -80,7 +80,7 @@ def made_by(phase: Phase) -> tuple[Made, ...]:
     found = {
         Made(match["kind"].lower(), match["name"].replace('"', ""))
         for match in _MADE.finditer(text)
-        if not (match["kind"].lower() == "function" and match["name"] in AT_CUTOVER)
+        if not (match["kind"].lower() in ("function", "view") and match["name"] in AT_CUTOVER)
     }
     for match in _INDEX.finditer(text):
         schema = match["table"].partition(".")[0]
