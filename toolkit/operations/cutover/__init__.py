@@ -2,10 +2,9 @@
 
 from toolkit.operations.cutover.back import plan_cutback, run_cutback
 from toolkit.operations.cutover.contract import plan_contract, run_contract
+from toolkit.operations.cutover.contract_report import ContractPlan, ContractReport
 from toolkit.operations.cutover.over import plan_cutover, require_ready, run_cutover
 from toolkit.operations.cutover.report import (
-    ContractPlan,
-    ContractReport,
     CutbackPlan,
     CutbackReport,
     CutoverPlan,

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from toolkit.connection import describe, parse
 from toolkit.errors import FindingsError, OperationalError
-from toolkit.operations.cutover.report import ContractPlan, ContractReport, Standing
+from toolkit.operations.cutover.contract_report import ContractPlan, ContractReport
+from toolkit.operations.cutover.report import Standing
 from toolkit.operations.cutover.switch import (
     ATTEMPTS,
     LOCK_TIMEOUT_SECONDS,
