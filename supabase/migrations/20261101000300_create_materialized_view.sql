@@ -199,11 +199,12 @@ $$;
 
 create or replace function ledger.take_turns(p_users uuid[])
 returns void
-language sql
+language plpgsql -- keeps its plan; a function of SQL alone would plan at every call
 volatile
 security definer -- writes ledger.heads for every writer
 set search_path = ''
 as $$
+begin
   -- The profile first, as its deletion does: so neither waits for the other in a ring.
   with present as materialized (
     select p.id
@@ -215,6 +216,7 @@ as $$
   insert into ledger.heads as h (user_id)
   select p.id from present as p order by p.id
   on conflict (user_id) do update set version = h.version + 1, changed_at = clock_timestamp();
+end;
 $$;
 comment on function ledger.take_turns(uuid[]) is
   'Makes writers of the same users wait for each other, in user order; statements after it see '

@@ -474,7 +474,7 @@ language plpgsql
 volatile
 security definer -- clients' legacy writes reach it through the sync triggers
 set search_path = ''
-set plan_cache_mode = force_custom_plan -- one row or fifty thousand: the plans differ
+set plan_cache_mode = auto -- and what is set below ends with the call
 as $$
 declare
   v_users uuid[];
@@ -487,6 +487,10 @@ declare
   v_applied bigint := 0;
   v_started timestamptz;
 begin
+  -- One row or fifty thousand: the plans differ. An app's few rows are served by kept plans.
+  if cardinality(p_reading_ids) > 20 then
+    perform set_config('plan_cache_mode', 'force_custom_plan', true);
+  end if;
   select array_agg(distinct m.user_id) into v_users
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
@@ -579,6 +583,9 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
+      -- The same local day is less than two days away.
+      and e.event_date >= (select min(w.event_date) - interval '2 days' from wanted as w)
+      and e.event_date <= (select max(w.event_date) + interval '2 days' from wanted as w)
       and (not p_just_written or e.created_at > now() - interval '1 hour')
       -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (

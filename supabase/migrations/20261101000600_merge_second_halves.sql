@@ -16,6 +16,12 @@ security definer -- reads private lists
 set search_path = ''
 as $$
 begin
+  -- Nearly every event has an id that no reading knows.
+  perform from ledger.migrated_readings as l
+  where l.user_id = new.user_id and l.reading_id = new.id and l.event_id = new.id;
+  if not found then
+    return new;
+  end if;
   if exists (
     select from ledger.migrated_readings as l
     inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
@@ -48,14 +54,32 @@ set enable_seqscan = off -- as in the projector: the plan for one row must serve
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  v_zone text := (select coalesce(s.time_zone, 'UTC') from ledger.settings as s);
+  v_users uuid[];
+  v_events uuid[];
+  v_readings uuid[];
 begin
   -- What stands for a reading itself says so; what carries a key of its own is no half of anything.
-  if not exists (
-    select from new_rows as n
-    where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
-      and n.idempotency_key is null
-      and (n.metadata is null or not n.metadata ? 'migrated_from')
-  ) then
+  -- Nearly every event has no first half: that is found by a look at its day.
+  perform
+  from new_rows as n
+  cross join lateral (
+    select (n.event_date at time zone v_zone)::date as local_day
+  ) as d
+  inner join public.token_events as e
+    on e.user_id = n.user_id
+      and e.event_date >= d.local_day::timestamp at time zone v_zone
+      and e.event_date < (d.local_day + 1)::timestamp at time zone v_zone
+  inner join ledger.migrated_readings as l
+    on l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id) and l.event_id = e.id
+  where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
+    and n.idempotency_key is null and (n.metadata is null or not n.metadata ? 'migrated_from')
+    and not e.is_voided and e.event_type <> 'VOID' -- as the index says it
+    and e.event_type = n.event_type and e.kwh_amount = n.kwh_amount
+    and e.created_at > now() - interval '1 hour' and e.id <> n.id
+  limit 1;
+  if not found then
     return null;
   end if;
 
@@ -63,15 +87,15 @@ begin
   halves as materialized (
     select
       n.user_id, n.id, n.event_type, n.kwh_amount, d.local_day,
-      d.local_day::timestamp at time zone (select ledger.time_zone()) as day_begins,
-      (d.local_day + 1)::timestamp at time zone (select ledger.time_zone()) as day_ends,
+      d.local_day::timestamp at time zone v_zone as day_begins,
+      (d.local_day + 1)::timestamp at time zone v_zone as day_ends,
       row_number() over (
         partition by n.user_id, n.event_type, n.kwh_amount, d.local_day
         order by n.event_date, n.created_at, n.id
       ) as nth
     from new_rows as n
     cross join lateral (
-      select (n.event_date at time zone (select ledger.time_zone()))::date as local_day
+      select (n.event_date at time zone v_zone)::date as local_day
     ) as d
     where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
       and n.idempotency_key is null
@@ -112,10 +136,17 @@ begin
         and f.local_day = h.local_day and f.nth = h.nth
     returning user_id, event_id, reading_id
   )
-  update public.token_events as e
-  set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || m.reading_id
-  from merged as m
-  where e.user_id = m.user_id and e.id = m.event_id;
+  select array_agg(m.user_id), array_agg(m.event_id), array_agg(m.reading_id)
+  into v_users, v_events, v_readings
+  from merged as m;
+
+  -- An update of no row would call its triggers all the same.
+  if v_users is not null then
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || m.reading_id
+    from unnest(v_users, v_events, v_readings) as m (user_id, event_id, reading_id)
+    where e.user_id = m.user_id and e.id = m.event_id;
+  end if;
   return null;
 end;
 $$;

@@ -2035,14 +2035,32 @@ CREATE FUNCTION ledger.merge_second_halves() RETURNS trigger
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS $$
+declare
+  v_zone text := (select coalesce(s.time_zone, 'UTC') from ledger.settings as s);
+  v_users uuid[];
+  v_events uuid[];
+  v_readings uuid[];
 begin
   -- What stands for a reading itself says so; what carries a key of its own is no half of anything.
-  if not exists (
-    select from new_rows as n
-    where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
-      and n.idempotency_key is null
-      and (n.metadata is null or not n.metadata ? 'migrated_from')
-  ) then
+  -- Nearly every event has no first half: that is found by a look at its day.
+  perform
+  from new_rows as n
+  cross join lateral (
+    select (n.event_date at time zone v_zone)::date as local_day
+  ) as d
+  inner join public.token_events as e
+    on e.user_id = n.user_id
+      and e.event_date >= d.local_day::timestamp at time zone v_zone
+      and e.event_date < (d.local_day + 1)::timestamp at time zone v_zone
+  inner join ledger.migrated_readings as l
+    on l.user_id = e.user_id and l.reading_id = coalesce(e.reading_id, e.id) and l.event_id = e.id
+  where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
+    and n.idempotency_key is null and (n.metadata is null or not n.metadata ? 'migrated_from')
+    and not e.is_voided and e.event_type <> 'VOID' -- as the index says it
+    and e.event_type = n.event_type and e.kwh_amount = n.kwh_amount
+    and e.created_at > now() - interval '1 hour' and e.id <> n.id
+  limit 1;
+  if not found then
     return null;
   end if;
 
@@ -2050,15 +2068,15 @@ begin
   halves as materialized (
     select
       n.user_id, n.id, n.event_type, n.kwh_amount, d.local_day,
-      d.local_day::timestamp at time zone (select ledger.time_zone()) as day_begins,
-      (d.local_day + 1)::timestamp at time zone (select ledger.time_zone()) as day_ends,
+      d.local_day::timestamp at time zone v_zone as day_begins,
+      (d.local_day + 1)::timestamp at time zone v_zone as day_ends,
       row_number() over (
         partition by n.user_id, n.event_type, n.kwh_amount, d.local_day
         order by n.event_date, n.created_at, n.id
       ) as nth
     from new_rows as n
     cross join lateral (
-      select (n.event_date at time zone (select ledger.time_zone()))::date as local_day
+      select (n.event_date at time zone v_zone)::date as local_day
     ) as d
     where not n.is_voided and n.event_type in ('TOPUP', 'METER_READING')
       and n.idempotency_key is null
@@ -2099,10 +2117,17 @@ begin
         and f.local_day = h.local_day and f.nth = h.nth
     returning user_id, event_id, reading_id
   )
-  update public.token_events as e
-  set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || m.reading_id
-  from merged as m
-  where e.user_id = m.user_id and e.id = m.event_id;
+  select array_agg(m.user_id), array_agg(m.event_id), array_agg(m.reading_id)
+  into v_users, v_events, v_readings
+  from merged as m;
+
+  -- An update of no row would call its triggers all the same.
+  if v_users is not null then
+    update public.token_events as e
+    set is_voided = true, voided_at = now(), voided_reason = 'merged into ' || m.reading_id
+    from unnest(v_users, v_events, v_readings) as m (user_id, event_id, reading_id)
+    where e.user_id = m.user_id and e.id = m.event_id;
+  end if;
   return null;
 end;
 $$;
@@ -2141,7 +2166,7 @@ COMMENT ON FUNCTION ledger.migrate_data(p_batch_rows integer) IS 'Moves all pend
 CREATE FUNCTION ledger.migrate_readings(p_reading_ids uuid[], p_run_id bigint, p_just_written boolean) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'auto'
     AS $$
 declare
   v_users uuid[];
@@ -2154,6 +2179,10 @@ declare
   v_applied bigint := 0;
   v_started timestamptz;
 begin
+  -- One row or fifty thousand: the plans differ. An app's few rows are served by kept plans.
+  if cardinality(p_reading_ids) > 20 then
+    perform set_config('plan_cache_mode', 'force_custom_plan', true);
+  end if;
   select array_agg(distinct m.user_id) into v_users
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
@@ -2246,6 +2275,9 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
+      -- The same local day is less than two days away.
+      and e.event_date >= (select min(w.event_date) - interval '2 days' from wanted as w)
+      and e.event_date <= (select max(w.event_date) + interval '2 days' from wanted as w)
       and (not p_just_written or e.created_at > now() - interval '1 hour')
       -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
@@ -3495,6 +3527,12 @@ CREATE FUNCTION ledger.rename_second_half() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
+  -- Nearly every event has an id that no reading knows.
+  perform from ledger.migrated_readings as l
+  where l.user_id = new.user_id and l.reading_id = new.id and l.event_id = new.id;
+  if not found then
+    return new;
+  end if;
   if exists (
     select from ledger.migrated_readings as l
     inner join public.token_events as e on e.user_id = l.user_id and e.id = l.event_id
@@ -3844,9 +3882,10 @@ $$;
 COMMENT ON FUNCTION ledger.take_own_turn() IS 'Before a signed-in user''s update of token_events: takes the user''s turn, so that no ring forms';
 
 CREATE FUNCTION ledger.take_turns(p_users uuid[]) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+begin
   -- The profile first, as its deletion does: so neither waits for the other in a ring.
   with present as materialized (
     select p.id
@@ -3858,6 +3897,7 @@ CREATE FUNCTION ledger.take_turns(p_users uuid[]) RETURNS void
   insert into ledger.heads as h (user_id)
   select p.id from present as p order by p.id
   on conflict (user_id) do update set version = h.version + 1, changed_at = clock_timestamp();
+end;
 $$;
 
 COMMENT ON FUNCTION ledger.take_turns(p_users uuid[]) IS 'Makes writers of the same users wait for each other, in user order; statements after it see what the earlier writer did (READ COMMITTED) or fail with 40001 (stricter levels)';
