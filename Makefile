@@ -82,8 +82,10 @@ check-files: venv
 	$(BIN)/python tools/check_committed.py
 
 .PHONY: bench
-bench: venv node ## the demo on a million legacy rows: durations and rows a second, as JSON
-	$(BIN)/meterledger demo --rows 1000000 --json $(ARGS)
+bench: venv node ## measure everything, as ratios, into docs/bench: half an hour; alone on the machine
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements/bench.txt
+	$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: mutation
 mutation: venv node ## weaken a database in every way there is: the isolation proof must find each

@@ -16,6 +16,8 @@ compile() {
 compile requirements/dev.txt --extra local --extra test --extra dev "$@"
 # What a user gets is what was tested, less what only tests and development need.
 compile requirements/run.txt --extra local --constraint requirements/dev.txt
+# What make bench adds to what make test has.
+compile requirements/bench.txt --extra bench --constraint requirements/dev.txt
 
 # What a platform installs beside the handlers.
 .venv/bin/uv pip compile functions/requirements.in --quiet --universal --python-version 3.11 \

@@ -100,12 +100,14 @@ class Rest:
     Attributes:
         database: what it serves.
         url: of the proxy, as an app writes it: without /rest/v1.
+        direct_url: of PostgREST itself.
         keys: its secret, and tokens.
         log: the file with what PostgREST said.
     """
 
     database: Database
     url: str
+    direct_url: str
     keys: Keys = field(repr=False)
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False)
@@ -159,7 +161,7 @@ def postgrest(
         process, port = _start(binary(), database, given, log)
         try:
             with _proxy(port, auth) as url:
-                yield Rest(database, url, used, log, process)
+                yield Rest(database, url, f"http://{_HOST}:{port}", used, log, process)
         finally:
             process.terminate()
             try:

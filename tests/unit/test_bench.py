@@ -1,0 +1,108 @@
+"""The bench's arithmetic: which way a ratio points, who takes turns, what counts as met."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.bench import pgbench, report, stage, targets
+from tools.bench.measure import Comparison, Load, Variant, in_turns, loads_in_turns, percentiles
+from tools.bench.targets import TARGETS, Target, judge
+
+
+def compared(unit: str, base: float, mine: float, key: str = "some") -> Comparison:
+    variants = (Variant("base", (base,)), Variant("mine", (mine,)))
+    return Comparison(key, "Something", 1_000, unit, "base", variants)
+
+
+@pytest.mark.parametrize(("unit", "mine"), [("s", 0.5), ("1/s", 2.0)])
+def test_twice_as_fast_is_a_ratio_of_two_whatever_the_unit(unit: str, mine: float) -> None:
+    assert compared(unit, 1.0, mine).ratio("mine") == 2
+    assert compared(unit, 1.0, mine).ratio("base") == 1
+
+
+def test_the_median_is_of_the_rounds_and_the_spread_is_their_whole_range() -> None:
+    variant = Variant("a", (1.0, 4.0, 2.0))
+    assert (variant.median, variant.spread) == (2.0, 1.5)
+
+
+def test_variants_take_turns_and_the_first_round_is_thrown_away() -> None:
+    said: list[str] = []
+
+    def act(name: str) -> float:
+        said.append(name)
+        return float(len(said))
+
+    first, second = in_turns({"a": lambda: act("a"), "b": lambda: act("b")}, rounds=2)
+
+    assert "".join(said) == "baabba"  # who begins changes with the round
+    assert (first.samples, second.samples) == ((3.0, 6.0), (4.0, 5.0))
+
+
+def test_clients_keep_their_rates_and_the_medians_of_their_latencies() -> None:
+    rates = iter([9.0, 1.0, 3.0])
+    [variant] = loads_in_turns(
+        {"a": lambda: (lambda rate: Load(rate, {"p50": rate * 10}))(next(rates))}, rounds=2
+    )
+    assert variant.samples == (1.0, 3.0)
+    assert variant.latency == {"p50": 20.0}
+
+
+def test_percentiles_are_of_what_was_measured() -> None:
+    assert percentiles(range(1, 101)) == {"p50": 51, "p95": 96, "p99": 100}
+    assert percentiles([7.0]) == {"p50": 7.0, "p95": 7.0, "p99": 7.0}
+    assert percentiles([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("sign", "bound", "cost", "mine", "met"),
+    [
+        ("≥", 0.9, False, 0.9, True),
+        ("≥", 0.9, False, 0.89, False),
+        ("≤", 0.05, True, 20.0, True),  # twenty times as fast costs a twentieth
+        ("≤", 0.05, True, 19.0, False),
+    ],
+)
+def test_a_target_is_met_up_to_its_bound(
+    sign: str, bound: float, cost: bool, mine: float, met: bool
+) -> None:
+    target = Target("it", "some", "mine", sign, bound, cost=cost)
+    assert target.met(compared("1/s", 1.0, mine)) is met
+
+
+def test_a_missed_target_is_named_as_missed(tmp_path: Path) -> None:
+    target = TARGETS[0]
+    variants = (Variant("base", (100.0,)), Variant(target.variant, (50.0,)))
+    found = [Comparison(target.key, "Moving", 100_000, "1/s", "base", variants)]
+    machine = {
+        "day": "2026-11-24", "meterledger": "0", "cores": 2, "processor": "p", "memory_gib": 1,
+        "system": "s", "load_at_start": 0, "settings": {"fsync": "on"},
+    }  # fmt: skip
+    base = {
+        "legacy_rows": 100_000, "postgres": "17", "bytes": 2**20, "events": 1, "readings": 1,
+        "users": 1,
+    }  # fmt: skip
+    report.write(tmp_path, machine, [base], found, [])
+
+    assert [one["met"] for one in judge(found)] == [False]
+    page = (tmp_path / "README.md").read_text("utf-8")
+    assert f"| {target.says} | 100,000 | ≥ 0.9 | 0.5 | **missed** |" in page
+    assert json.loads((tmp_path / "bench.json").read_text("utf-8"))["targets"] == judge(found)
+
+
+def test_every_target_speaks_of_its_own_comparison() -> None:
+    assert len({(target.key, target.variant) for target in TARGETS}) == len(TARGETS)
+    assert {target.sign for target in TARGETS} <= {"≥", "≤"}
+    assert targets.TARGETS
+
+
+def test_a_transaction_sets_role_and_claims_of_the_user_it_reads_for() -> None:
+    prepare, user = stage.random_user(2_000)
+    text = pgbench.script("select f(USER)", user=user, prepare=prepare)
+
+    assert "USER" not in text
+    assert text.startswith("\\set n random(0, 15)\n\nbegin;")
+    assert text.count("(2000000 + :n)") == 2
+    assert text.endswith(";\ncommit;\n")

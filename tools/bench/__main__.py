@@ -1,0 +1,121 @@
+"""The performance table: measure, write docs/bench, show the targets.
+
+python -m tools.bench --rows 100000,1000000      # what `make bench` does
+python -m tools.bench --large                    # five million rows too
+python -m tools.bench --rows 100000 --seconds 1 --rounds 2 --out /tmp/bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import MeterledgerError
+from tools.bench import facts, moving, plots, reading, report, scheduled, serving, writing
+from tools.bench.measure import Comparison
+from tools.bench.stage import EXTRA_ROWS, Stage, stage
+from tools.bench.targets import judge
+
+OUT = Path(__file__).parents[2] / "docs" / "bench"
+SIZES = (100_000, 1_000_000)
+LARGE = 5_000_000
+SUBJECTS: dict[str, Callable[[Stage], None]] = {
+    "moving": moving.measure,
+    "reading": reading.measure,
+    "serving": serving.measure,
+    "scheduled": scheduled.measure,
+    "writing": writing.measure,  # the last one: it cuts over
+}
+
+
+def main() -> int:
+    """Exit code 0 with every target met, 1 with one missed, 3 where something broke."""
+    options = _options()
+    machine = facts.machine()
+    databases: list[dict[str, Any]] = []
+    found: list[Comparison] = []
+    try:
+        for rows in options.rows:
+            measured = _one_size(rows, options, databases)
+            found += measured
+    except MeterledgerError as error:
+        print(
+            f"error: {error}\nnext step: {error.next_step}",
+            *error.details,
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 3
+    if set(options.only) == set(SUBJECTS) or options.out != OUT:
+        report.write(options.out, machine, databases, found, plots.draw(options.out, found))
+        print(f"written: {options.out}", file=sys.stderr)
+    judged = judge(found)
+    for one in judged:
+        mark = "met   " if one["met"] else "MISSED"
+        print(f"{mark} {one['target']}, {one['rows']:,} rows: {one['figure']} ({one['bound']})")
+    return 0 if all(one["met"] for one in judged) else 1
+
+
+def _one_size(
+    rows: int, options: argparse.Namespace, databases: list[dict[str, Any]]
+) -> list[Comparison]:
+    started = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"[{rows:>9,} rows {time.monotonic() - started:5.0f} s] {text}", file=sys.stderr)
+
+    with stage(rows, seconds=options.seconds, rounds=options.rounds, tell=tell) as made:
+        for name, measure in SUBJECTS.items():
+            if name == "moving" and name not in options.only:
+                moving.move(made)
+            elif name in options.only:
+                tell(f"-- {name}")
+                measure(made)
+            if name == "moving":
+                databases.append(facts.database(made))
+        return made.found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="Measure meterledger, as ratios in one run."
+    )
+    parser.add_argument(
+        "--rows", type=_sizes, default=SIZES, metavar="N,N",
+        help=f"legacy rows of each database, at least {EXTRA_ROWS:,} (100000,1000000)",
+    )  # fmt: skip
+    parser.add_argument("--large", action="store_true", help=f"{LARGE:,} rows too")
+    parser.add_argument("--seconds", type=float, default=2, help="that clients work in a round (2)")
+    parser.add_argument("--rounds", type=int, default=3, help="samples of each variant (3)")
+    parser.add_argument(
+        "--only", type=_subjects, default=tuple(SUBJECTS), metavar="NAME,NAME",
+        help=f"of {', '.join(SUBJECTS)}; nothing is written then, unless --out says where",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=OUT, help="folder to write into (docs/bench)")
+    options = parser.parse_args()
+    if options.large and LARGE not in options.rows:
+        options.rows = (*options.rows, LARGE)
+    return options
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(part.replace("_", "")) for part in text.split(","))
+    if min(sizes) < EXTRA_ROWS:
+        raise argparse.ArgumentTypeError(f"at least {EXTRA_ROWS:,} rows")
+    return sizes
+
+
+def _subjects(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in SUBJECTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no subject {unknown[0]}: {', '.join(SUBJECTS)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What is written: bench.json, and README.md beside it with the tables. Never typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.bench.measure import Comparison, Variant
+from tools.bench.targets import judge
+
+HEAD = (
+    "# The bench\n\nWritten by `make bench`, as is everything in this folder: don't edit it. Only "
+    "the ratios carry over to another machine. In each comparison the variants took turns on the "
+    "same rows; the figures are medians of the rounds, the spread is from the lowest round to the "
+    "highest, in shares of the median. A ratio above 1 is faster than the baseline. What was tried "
+    "to reach the targets: [../performance.md](../performance.md).\n"
+)
+
+
+def write(folder: Path, machine: dict[str, Any], databases: Sequence[dict[str, Any]],
+          found: Sequence[Comparison], plots: Sequence[Path]) -> None:  # fmt: skip
+    """Write both files into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "machine": machine,
+        "databases": list(databases),
+        "targets": judge(found),
+        "comparisons": [comparison.as_object() for comparison in found],
+    }
+    (folder / "bench.json").write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
+    parts = [HEAD, _machine(machine, databases), "## Targets\n", _targets(found)]
+    parts += [f"![{plot.stem.replace('-', ' ')}]({plot.name})\n" for plot in plots]
+    for key in dict.fromkeys(comparison.key for comparison in found):
+        parts.append(_section([comparison for comparison in found if comparison.key == key]))
+    (folder / "README.md").write_text("\n".join(parts), "utf-8")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _machine(machine: dict[str, Any], databases: Sequence[dict[str, Any]]) -> str:
+    settings = ", ".join(f"{name} = {value}" for name, value in machine["settings"].items())
+    return (
+        f"{machine['day']}, meterledger {machine['meterledger']}, PostgreSQL "
+        f"{databases[0]['postgres']}, {machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory_gib']} GiB, {machine['system']}, load {machine['load_at_start']} at the "
+        f"start; {settings}. Clients and server share the cores.\n\n"
+        + table(
+            ["legacy rows", "events", "readings", "users", "MiB"],
+            [
+                [
+                    *(f"{base[name]:,}" for name in ("legacy_rows", "events", "readings", "users")),
+                    f"{base['bytes'] // 2**20:,}",
+                ]
+                for base in databases
+            ],
+        )
+    )
+
+
+def _targets(found: Sequence[Comparison]) -> str:
+    return table(
+        ["", "legacy rows", "target", "figure", ""],
+        [
+            [
+                judged["target"],
+                f"{judged['rows']:,}",
+                judged["bound"],
+                f"{judged['figure']:g}",
+                "met" if judged["met"] else "**missed**",
+            ]
+            for judged in judge(found)
+        ],
+    )
+
+
+def _section(sizes: Sequence[Comparison]) -> str:
+    first = sizes[0]
+    named = [f"{comparison.rows:,} rows" for comparison in sizes]
+    latency = any(variant.latency for variant in first.variants)
+    head = [f"of {first.baseline}"]
+    for name in named:
+        head += [name, "ratio", "spread", *(["p50 / p95 / p99 ms"] if latency else [])]
+    rows = []
+    for variant in first.variants:
+        cells = [variant.name]
+        for comparison in sizes:
+            cells += _cells(comparison, comparison[variant.name], latency)
+        rows.append(cells)
+    return f"## {first.title}\n\n{table(head, rows)}"
+
+
+def _cells(comparison: Comparison, variant: Variant, latency: bool) -> list[str]:
+    unit = " s" if comparison.unit == "s" else "/s"
+    cells = [
+        f"{_number(variant.median)}{unit}",
+        f"{comparison.ratio(variant.name):.3g}",
+        f"{variant.spread:.2f}",
+    ]
+    if latency:
+        cells.append(" / ".join(f"{variant.latency[p]:.3g}" for p in ("p50", "p95", "p99")))
+    return cells
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
