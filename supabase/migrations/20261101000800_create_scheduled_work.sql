@@ -744,9 +744,17 @@ begin
       on conflict (user_id) do update
       set version = excluded.version, audited_at = excluded.audited_at,
         mv_version = coalesce(excluded.mv_version, m.mv_version);
+      -- Of whom is right now, nothing of earlier audits is open; of the view, if it was compared.
       update ledger.audit_differences as d set repaired = true
-      where d.found_in = 'materialized view' and not d.repaired and d.audit_id < v_audit_id
-        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing);
+      where not d.repaired and d.audit_id < v_audit_id
+        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing)
+        and (
+          d.found_in = 'projection'
+          or exists (
+            select from jsonb_to_recordset(v_seen) as s (user_id uuid, mv_version bigint)
+            where s.user_id = d.user_id and s.mv_version is not null
+          )
+        );
       exit when clock_timestamp() > v_until;
     end loop;
 
@@ -759,8 +767,8 @@ begin
       ) then
         v_repaired := clock_timestamp() < v_until + interval '2 seconds'
           and ledger.repair_user(v_user);
-        update ledger.audit_differences as d set repaired = v_repaired
-        where d.audit_id = v_audit_id and d.user_id = v_user and d.found_in = 'projection';
+        update ledger.audit_differences as d set repaired = true
+        where v_repaired and not d.repaired and d.user_id = v_user and d.found_in = 'projection';
       else
         update ledger.refresh_marks as m set version = -1 where m.user_id = v_user;
       end if;
@@ -890,21 +898,31 @@ declare
   v_settings ledger.work_settings;
   v_installed_at timestamptz;
   v_refresh record;
+  v_run record;
   v_audit record;
   v_recent record;
   v_stale timestamptz := now() - p_stale_seconds * interval '1 second';
   v_rejects bigint;
   v_changed bigint;
+  v_open bigint;
   v_problems text[] := '{}';
 begin
   select s.* into v_settings from ledger.work_settings as s;
   select w.installed_at into v_installed_at from ledger.work_state as w;
+  -- The newest by their numbers, not by their times: a clock that was set back hides none.
   select
-    max(l.finished_at) filter (where l.outcome = 'refreshed') as refreshed_at,
-    max(l.finished_at) filter (where l.outcome in ('refreshed', 'not needed')) as succeeded_at
-  into v_refresh
-  from ledger.refresh_log as l;
-  select a.finished_at, a.differences, a.left_over into v_audit
+    (
+      select l.finished_at from ledger.refresh_log as l where l.outcome = 'refreshed'
+      order by l.refresh_id desc limit 1
+    ) as refreshed_at,
+    (
+      select l.finished_at from ledger.refresh_log as l
+      where l.outcome in ('refreshed', 'not needed') order by l.refresh_id desc limit 1
+    ) as succeeded_at
+  into v_refresh;
+  select l.outcome, coalesce(l.details ->> 'reason', 'no reason is on record') as reason into v_run
+  from ledger.refresh_log as l where l.outcome <> 'skipped' order by l.refresh_id desc limit 1;
+  select a.finished_at, a.users, a.differences, a.left_over into v_audit
   from ledger.audits as a order by a.audit_id desc limit 1;
   select
     coalesce(sum(a.differences), 0) as differences, coalesce(sum(a.unrepaired), 0) as unrepaired
@@ -912,9 +930,16 @@ begin
   from ledger.audits as a where a.started_at > now() - interval '24 hours';
   select count(*) into v_rejects from ledger.migration_rejects as r where r.waived_at is null;
   v_changed := ledger.unrefreshed_users();
+  -- What could not be repaired is recorded by each audit anew.
+  select count(distinct (d.user_id, d.row_id, d.found_in)) into v_open
+  from ledger.audit_differences as d
+  where not d.repaired and (v_settings.refresh or d.found_in = 'projection');
 
   if v_settings.refresh and coalesce(v_refresh.succeeded_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no scheduled refresh has succeeded lately'::text;
+  end if;
+  if v_settings.refresh and v_run.outcome = 'failed' then
+    v_problems := v_problems || ('the last refresh run failed: ' || v_run.reason);
   end if;
   if coalesce(v_audit.finished_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no audit has run lately'::text;
@@ -923,27 +948,34 @@ begin
     v_problems := v_problems
       || 'an audit of the last 24 hours found differences, which are defects'::text;
   end if;
+  if v_open > 0 then
+    v_problems := v_problems || 'what an audit found is not repaired yet'::text;
+  end if;
   if cardinality(
     ledger.projector_triggers_off(false) || ledger.projector_triggers_off(true)
   ) > 0 then
     v_problems := v_problems || 'a trigger of the projector is off or missing'::text;
   end if;
-  if v_settings.refresh and not (
-    select c.relispopulated from pg_catalog.pg_class as c
-    where c.oid = 'public.electricity_readings_mv'::regclass
+  if v_settings.refresh and not exists (
+    select from pg_catalog.pg_class as c
+    where c.oid = to_regclass('public.electricity_readings_mv') and c.relispopulated
   ) then
-    v_problems := v_problems || 'electricity_readings_mv is empty'::text;
+    v_problems := v_problems || 'electricity_readings_mv is empty or missing'::text;
   end if;
   return jsonb_build_object(
     'healthy', v_problems = '{}', 'problems', v_problems,
     'refresh', case when v_settings.refresh then 'on' else 'off' end,
     'last_refresh_at', v_refresh.refreshed_at,
+    'seconds_since_refresh', round(extract(epoch from now() - v_refresh.refreshed_at)),
     'seconds_since_refresh_run', round(extract(epoch from now() - v_refresh.succeeded_at)),
+    'last_refresh_outcome', v_run.outcome,
     'changed_since_refresh', v_changed,
     'last_audit_at', v_audit.finished_at,
     'seconds_since_audit', round(extract(epoch from now() - v_audit.finished_at)),
+    'last_audit_users', v_audit.users,
     'last_audit_differences', v_audit.differences,
     'waiting_for_audit', v_audit.left_over,
+    'differences_open', v_open,
     'differences_24h', v_recent.differences, 'unrepaired_24h', v_recent.unrepaired,
     'rejects_open', v_rejects
   );
