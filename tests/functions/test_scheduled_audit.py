@@ -214,3 +214,19 @@ def test_an_erased_user_leaves_nothing_in_the_record(audited: Place, owner: Conn
     ).fetchone()
 
     assert counts == (0, 0, 0)
+
+
+def test_a_clock_that_was_set_back_stops_no_audit(audited: Place, owner: Connection) -> None:
+    owner.execute(
+        "update ledger.audit_marks set audited_at = audited_at + interval '60 days';"
+        " update ledger.work_state set swept_at = swept_at + interval '60 days';"
+        " update ledger.audits set started_at = started_at + interval '60 days',"
+        " finished_at = finished_at + interval '60 days'"
+    )
+    user = owner.execute("select user_id from ledger.heads order by 1 limit 1").fetchone()
+    assert user is not None
+    record(owner, user[0], READING, 3, day(50))
+    status, result = audited.run(verify)
+
+    assert (status, result["outcome"], result["users"]) == (200, "clean", 1)
+    assert audited.run(health)[1]["seconds_since_audit"] < 600

@@ -3300,6 +3300,9 @@ begin
   v_changed := ledger.unrefreshed_users();
   select count(*) into v_users from ledger.heads;
   v_age := clock_timestamp() - v_last.finished_at;
+  if v_age < '0' then -- the clock was set back: how old it is, nobody knows
+    v_age := v_settings.refresh_age;
+  end if;
   if v_changed = 0 then
     return jsonb_build_object('outcome', 'not needed', 'reason', 'no user changed', 'changed', 0);
   end if;
@@ -4181,9 +4184,10 @@ begin
   select s.audit_cycle into v_cycle from ledger.work_settings as s;
   select s.* into v_state from ledger.work_state as s for update;
   select count(*) into v_known from ledger.heads;
-  v_share := least(
+  -- Less than nothing where the clock was set back.
+  v_share := greatest(0, least(
     1, extract(epoch from clock_timestamp() - v_state.swept_at) / extract(epoch from v_cycle)
-  );
+  ));
 
   -- Who changed since the audit, whom a refresh brought up to date since, whose time has come.
   with due as (
