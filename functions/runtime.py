@@ -161,7 +161,7 @@ class Run:
                 self.sleep(pause)
         raise AssertionError("unreachable")
 
-    def budget_ms(self, most: float = 2.0**31) -> int:
+    def budget_ms(self, most: float = 2**31 - 1) -> int:
         """Milliseconds that a call may take on the server."""
         return max(1, int(min(self.left() * 1000, most)))
 
@@ -263,6 +263,7 @@ def _by_database(config: Config, function: str, arguments: Result, seconds: floa
     query = sql.SQL("select public.{}({})").format(
         sql.Identifier(function), sql.SQL(", ").join(named)
     )
+    until = time.monotonic() + seconds
     try:
         with psycopg.connect(
             config.database_url,
@@ -270,7 +271,7 @@ def _by_database(config: Config, function: str, arguments: Result, seconds: floa
             connect_timeout=max(2, int(min(seconds, 10))),
             application_name=f"meterledger {function}",
         ) as connection:
-            limit = f"{max(1, int(seconds * 1000))}ms"
+            limit = f"{max(1, int((until - time.monotonic()) * 1000))}ms"
             connection.execute("select set_config('statement_timeout', %s, true)", (limit,))
             row = connection.execute(query).fetchone()
             result: Result = row[0] if row else {}

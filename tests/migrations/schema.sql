@@ -4966,6 +4966,12 @@ declare
   v_users uuid[];
   v_versions bigint[];
 begin
+  -- Through the REST API nobody can set a statement_timeout for one call. From PostgreSQL 17 on this
+  -- ends the session when the caller's time is up, and nothing is done. A second later: a caller's
+  -- own statement_timeout comes first, which is logged.
+  if p_deadline_ms is not null and current_setting('server_version_num')::integer >= 170000 then
+    perform set_config('transaction_timeout', (least(p_deadline_ms, 86400000) + 1000)::text, true);
+  end if;
   if not pg_try_advisory_xact_lock(hashtextextended('meterledger.refresh_readings_mv', 0)) then
     v_result := jsonb_build_object('outcome', 'skipped', 'reason', 'a refresh is under way');
   else
