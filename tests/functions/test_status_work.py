@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from functions.health.main import entry as health
 from functions.refresh_readings.main import entry as refresh
 from functions.verify_readings.main import entry as verify
 from tests.functions.conftest import Place
@@ -143,3 +146,77 @@ def test_a_failed_run_is_a_problem_until_one_succeeds(place: Place, owner: Conne
     assert work_of(place).problems == ["the last refresh run failed: planted"]
     place.run(refresh)
     assert work_of(place).problems == []
+
+
+@pytest.fixture
+def cron(owner: Connection) -> Iterator[Connection]:
+    """Tables as pg_cron has them; the real one runs in make test-cron."""
+    owner.execute(
+        "create schema cron;"
+        " create table cron.job (jobid bigint, jobname text, database text, active boolean);"
+        " create table cron.job_run_details (jobid bigint, runid bigint primary key, status text,"
+        " return_message text);"
+        " insert into cron.job select n, name, current_database(), true from unnest(array["
+        " 'meterledger refresh_readings', 'meterledger verify_readings', 'of the app'])"
+        " with ordinality as j (name, n)"
+    )
+    yield owner
+    owner.execute("drop schema cron cascade")
+
+
+def ran(cron: Connection, job: int, status: str, message: str | None = None) -> None:
+    cron.execute(
+        "insert into cron.job_run_details select %s, count(*) + 1, %s, %s"
+        " from cron.job_run_details",
+        (job, status, message),
+    )
+
+
+def test_what_pg_cron_tells_nobody_is_a_problem(place: Place, cron: Connection) -> None:
+    assert work_of(place).problems == []
+    for job in (1, 2, 3):
+        ran(cron, job, "succeeded")
+    ran(cron, 2, "failed", "ERROR: planted")
+    ran(cron, 2, "running")
+    ran(cron, 3, "failed", "not ours")
+    failed = "pg_cron: meterledger verify_readings failed: ERROR: planted"
+    assert work_of(place).problems == [failed]
+    status, result = place.run(health)
+    assert (status, result["problems"]) == (503, [failed])
+
+    ran(cron, 2, "succeeded")
+    cron.execute("update cron.job set active = false where jobid = 1")
+    assert work_of(place).problems == ["pg_cron: meterledger refresh_readings is switched off"]
+
+
+def test_what_of_pg_cron_may_not_be_read_stops_nothing(place: Place, cron: Connection) -> None:
+    with place.database.admin() as connection:
+        connection.execute("alter schema cron owner to supabase_admin")
+        connection.execute("revoke all on schema cron from postgres")
+    try:
+        assert work_of(place).problems == []
+    finally:
+        with place.database.admin() as connection:
+            connection.execute("alter schema cron owner to postgres")
+
+
+def test_a_schedule_that_stopped_is_a_problem_after_its_time(
+    place: Place, owner: Connection
+) -> None:
+    for hours in (2, 30):
+        owner.execute(
+            "update ledger.work_state set installed_at = now() - interval '9 days';"
+            " delete from ledger.refresh_log; delete from ledger.audits"
+        )
+        owner.execute(
+            "insert into ledger.refresh_log (finished_at, outcome)"
+            " values (now() - %(hours)s * interval '1 hour', 'not needed')",
+            {"hours": hours},
+        )
+        owner.execute(
+            "insert into ledger.audits (finished_at, trigger_source)"
+            " values (now() - %(hours)s * interval '1 hour', 'pg_cron')",
+            {"hours": hours},
+        )
+        late = ["no scheduled refresh has succeeded lately", "no audit has run lately"]
+        assert work_of(place).problems == (late if hours > 24 else [])

@@ -4620,7 +4620,7 @@ CREATE FUNCTION public.ledger_health(p_stale_seconds integer DEFAULT 86400) RETU
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '2s'
-    AS $$
+    AS $_$
 declare
   v_settings ledger.work_settings;
   v_installed_at timestamptz;
@@ -4632,6 +4632,7 @@ declare
   v_rejects bigint;
   v_changed bigint;
   v_open bigint;
+  v_cron text[];
   v_problems text[] := '{}';
 begin
   select s.* into v_settings from ledger.work_settings as s;
@@ -4689,6 +4690,34 @@ begin
   ) then
     v_problems := v_problems || 'electricity_readings_mv is empty or missing'::text;
   end if;
+  -- pg_cron tells nobody. What it noted of our jobs, where it is there and we may read it.
+  if (
+    select count(*) = 2
+    from pg_catalog.pg_class as c
+    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = 'cron' and c.relname in ('job', 'job_run_details')
+      and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+  ) then
+    execute $jobs$
+      select array_agg(
+        'pg_cron: ' || j.jobname || case
+          when j.active then ' failed: ' || coalesce(d.return_message, 'it does not say why')
+          else ' is switched off'
+        end
+        order by j.jobname
+      )
+      from cron.job as j
+      left join lateral (
+        select r.status, r.return_message from cron.job_run_details as r
+        where r.jobid = j.jobid and r.status in ('succeeded', 'failed')
+        order by r.runid desc
+        limit 1
+      ) as d on true
+      where j.database = current_database() and j.jobname like 'meterledger %'
+        and (not j.active or d.status = 'failed')
+    $jobs$ into v_cron;
+    v_problems := v_problems || coalesce(v_cron, '{}');
+  end if;
   return jsonb_build_object(
     'healthy', v_problems = '{}', 'problems', v_problems,
     'refresh', case when v_settings.refresh then 'on' else 'off' end,
@@ -4707,7 +4736,7 @@ begin
     'rejects_open', v_rejects
   );
 end;
-$$;
+$_$;
 
 COMMENT ON FUNCTION public.ledger_health(p_stale_seconds integer) IS 'Whether the scheduled work is done and found nothing amiss, with figures for a monitor';
 
