@@ -11,7 +11,15 @@ from functions.refresh_readings.main import entry as refresh
 from functions.verify_readings.main import entry as verify
 from tests.functions.conftest import Place
 from tests.support.database import Connection
-from tests.support.events import MATERIALIZED_VIEW, PROJECTION, READING, day, record, rows_of
+from tests.support.events import (
+    MATERIALIZED_VIEW,
+    PROJECTION,
+    READING,
+    day,
+    mark_voided,
+    record,
+    rows_of,
+)
 
 RECORDED = (
     "select d.finding, d.cause, d.repaired from ledger.audit_differences as d"
@@ -125,6 +133,22 @@ def test_a_disabled_trigger(audited: Place, owner: Connection) -> None:
     assert owner.execute("select kwh_value from ledger.readings where id = %s", (event,)).fetchall()
     next_one = record(owner, user[0], READING, 4, day(61))
     assert owner.execute("select from ledger.readings where id = %s", (next_one,)).fetchall()
+
+
+def test_a_disabled_trigger_of_voids(audited: Place, owner: Connection) -> None:
+    row = owner.execute(
+        "select id from public.token_events order by user_id, id limit 1"
+    ).fetchone()
+    assert row is not None
+    owner.execute("alter table token_events disable trigger token_events_project_updates")
+    mark_voided(owner, row[0])
+    finding, cause = found(audited, owner)
+
+    assert (finding, cause) in [
+        (word, "a trigger of the projector was off") for word in ("foreign", "wrong")
+    ]
+    assert audited.webhook.alerts[0]["triggers_off"] == ["token_events_project_updates"]
+    assert not owner.execute("select from ledger.readings where id = %s", row).fetchall()
 
 
 def test_a_missing_trigger_is_told_every_time(audited: Place, owner: Connection) -> None:
