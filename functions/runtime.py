@@ -25,6 +25,8 @@ TRIES = 4
 HIDDEN = "***"
 # Serialization, deadlock, a refresh that collided with another, a server that restarts.
 TRANSIENT = re.compile(r"40001|40P01|23505|08\d{3}|57P0[1-3]|PGRST00[0-3]|50[234]")
+# What a server says at its door that opens later; any other FATAL is a wrong name or password.
+_NOT_YET = re.compile(r"starting up|shutting down|recovery|too many|connection slots|terminating")
 _JSON_WEB_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 
@@ -159,7 +161,7 @@ class Run:
                 self.sleep(pause)
         raise AssertionError("unreachable")
 
-    def budget_ms(self, most: float = 2.0**31) -> int:
+    def budget_ms(self, most: float = 2**31 - 1) -> int:
         """Milliseconds that a call may take on the server."""
         return max(1, int(min(self.left() * 1000, most)))
 
@@ -261,6 +263,7 @@ def _by_database(config: Config, function: str, arguments: Result, seconds: floa
     query = sql.SQL("select public.{}({})").format(
         sql.Identifier(function), sql.SQL(", ").join(named)
     )
+    until = time.monotonic() + seconds
     try:
         with psycopg.connect(
             config.database_url,
@@ -268,19 +271,21 @@ def _by_database(config: Config, function: str, arguments: Result, seconds: floa
             connect_timeout=max(2, int(min(seconds, 10))),
             application_name=f"meterledger {function}",
         ) as connection:
-            limit = f"{max(1, int(seconds * 1000))}ms"
+            limit = f"{max(1, int((until - time.monotonic()) * 1000))}ms"
             connection.execute("select set_config('statement_timeout', %s, true)", (limit,))
             row = connection.execute(query).fetchone()
             result: Result = row[0] if row else {}
             return result
     except psycopg.Error as error:
-        code = error.sqlstate or ""
-        text = error.diag.message_primary or code or "the database is not reached"
+        code, said = error.sqlstate or "", str(error)
+        refused = "" if code else "".join(said.split("FATAL: ")[1:]).strip()
+        shut = bool(refused) and not _NOT_YET.search(refused)
+        lost = not code and not shut and isinstance(error, psycopg.OperationalError)
+        text = error.diag.message_primary or refused or code or "the database is not reached"
         raise HandlerError(
             f"{function}: {text}",
-            code=code,
-            transient=_is_transient(code)
-            or (not code and isinstance(error, psycopg.OperationalError)),
+            code=code or ("28000" if shut else ""),
+            transient=lost or _is_transient(code),
         ) from None
 
 

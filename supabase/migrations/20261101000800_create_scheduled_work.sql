@@ -349,6 +349,9 @@ begin
   v_changed := ledger.unrefreshed_users();
   select count(*) into v_users from ledger.heads;
   v_age := clock_timestamp() - v_last.finished_at;
+  if v_age < '0' then -- the clock was set back: how old it is, nobody knows
+    v_age := v_settings.refresh_age;
+  end if;
   if v_changed = 0 then
     return jsonb_build_object('outcome', 'not needed', 'reason', 'no user changed', 'changed', 0);
   end if;
@@ -400,6 +403,12 @@ declare
   v_users uuid[];
   v_versions bigint[];
 begin
+  -- Through the REST API nobody can set a statement_timeout for one call. From PostgreSQL 17 on this
+  -- ends the session when the caller's time is up, and nothing is done. A second later: a caller's
+  -- own statement_timeout comes first, which is logged.
+  if p_deadline_ms is not null and current_setting('server_version_num')::integer >= 170000 then
+    perform set_config('transaction_timeout', (least(p_deadline_ms, 86400000) + 1000)::text, true);
+  end if;
   if not pg_try_advisory_xact_lock(hashtextextended('meterledger.refresh_readings_mv', 0)) then
     v_result := jsonb_build_object('outcome', 'skipped', 'reason', 'a refresh is under way');
   else
@@ -510,9 +519,10 @@ begin
   select s.audit_cycle into v_cycle from ledger.work_settings as s;
   select s.* into v_state from ledger.work_state as s for update;
   select count(*) into v_known from ledger.heads;
-  v_share := least(
+  -- Less than nothing where the clock was set back.
+  v_share := greatest(0, least(
     1, extract(epoch from clock_timestamp() - v_state.swept_at) / extract(epoch from v_cycle)
-  );
+  ));
 
   -- Who changed since the audit, whom a refresh brought up to date since, whose time has come.
   with due as (
@@ -744,9 +754,17 @@ begin
       on conflict (user_id) do update
       set version = excluded.version, audited_at = excluded.audited_at,
         mv_version = coalesce(excluded.mv_version, m.mv_version);
+      -- Of whom is right now, nothing of earlier audits is open; of the view, if it was compared.
       update ledger.audit_differences as d set repaired = true
-      where d.found_in = 'materialized view' and not d.repaired and d.audit_id < v_audit_id
-        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing);
+      where not d.repaired and d.audit_id < v_audit_id
+        and d.user_id = any (v_chunk) and not d.user_id = any (v_differing)
+        and (
+          d.found_in = 'projection'
+          or exists (
+            select from jsonb_to_recordset(v_seen) as s (user_id uuid, mv_version bigint)
+            where s.user_id = d.user_id and s.mv_version is not null
+          )
+        );
       exit when clock_timestamp() > v_until;
     end loop;
 
@@ -759,8 +777,8 @@ begin
       ) then
         v_repaired := clock_timestamp() < v_until + interval '2 seconds'
           and ledger.repair_user(v_user);
-        update ledger.audit_differences as d set repaired = v_repaired
-        where d.audit_id = v_audit_id and d.user_id = v_user and d.found_in = 'projection';
+        update ledger.audit_differences as d set repaired = true
+        where v_repaired and not d.repaired and d.user_id = v_user and d.found_in = 'projection';
       else
         update ledger.refresh_marks as m set version = -1 where m.user_id = v_user;
       end if;
@@ -890,21 +908,32 @@ declare
   v_settings ledger.work_settings;
   v_installed_at timestamptz;
   v_refresh record;
+  v_run record;
   v_audit record;
   v_recent record;
   v_stale timestamptz := now() - p_stale_seconds * interval '1 second';
   v_rejects bigint;
   v_changed bigint;
+  v_open bigint;
+  v_cron text[];
   v_problems text[] := '{}';
 begin
   select s.* into v_settings from ledger.work_settings as s;
   select w.installed_at into v_installed_at from ledger.work_state as w;
+  -- The newest by their numbers, not by their times: a clock that was set back hides none.
   select
-    max(l.finished_at) filter (where l.outcome = 'refreshed') as refreshed_at,
-    max(l.finished_at) filter (where l.outcome in ('refreshed', 'not needed')) as succeeded_at
-  into v_refresh
-  from ledger.refresh_log as l;
-  select a.finished_at, a.differences, a.left_over into v_audit
+    (
+      select l.finished_at from ledger.refresh_log as l where l.outcome = 'refreshed'
+      order by l.refresh_id desc limit 1
+    ) as refreshed_at,
+    (
+      select l.finished_at from ledger.refresh_log as l
+      where l.outcome in ('refreshed', 'not needed') order by l.refresh_id desc limit 1
+    ) as succeeded_at
+  into v_refresh;
+  select l.outcome, coalesce(l.details ->> 'reason', 'no reason is on record') as reason into v_run
+  from ledger.refresh_log as l where l.outcome <> 'skipped' order by l.refresh_id desc limit 1;
+  select a.finished_at, a.users, a.differences, a.left_over into v_audit
   from ledger.audits as a order by a.audit_id desc limit 1;
   select
     coalesce(sum(a.differences), 0) as differences, coalesce(sum(a.unrepaired), 0) as unrepaired
@@ -912,9 +941,16 @@ begin
   from ledger.audits as a where a.started_at > now() - interval '24 hours';
   select count(*) into v_rejects from ledger.migration_rejects as r where r.waived_at is null;
   v_changed := ledger.unrefreshed_users();
+  -- What could not be repaired is recorded by each audit anew.
+  select count(distinct (d.user_id, d.row_id, d.found_in)) into v_open
+  from ledger.audit_differences as d
+  where not d.repaired and (v_settings.refresh or d.found_in = 'projection');
 
   if v_settings.refresh and coalesce(v_refresh.succeeded_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no scheduled refresh has succeeded lately'::text;
+  end if;
+  if v_settings.refresh and v_run.outcome = 'failed' then
+    v_problems := v_problems || ('the last refresh run failed: ' || v_run.reason);
   end if;
   if coalesce(v_audit.finished_at, v_installed_at) < v_stale then
     v_problems := v_problems || 'no audit has run lately'::text;
@@ -923,27 +959,62 @@ begin
     v_problems := v_problems
       || 'an audit of the last 24 hours found differences, which are defects'::text;
   end if;
+  if v_open > 0 then
+    v_problems := v_problems || 'what an audit found is not repaired yet'::text;
+  end if;
   if cardinality(
     ledger.projector_triggers_off(false) || ledger.projector_triggers_off(true)
   ) > 0 then
     v_problems := v_problems || 'a trigger of the projector is off or missing'::text;
   end if;
-  if v_settings.refresh and not (
-    select c.relispopulated from pg_catalog.pg_class as c
-    where c.oid = 'public.electricity_readings_mv'::regclass
+  if v_settings.refresh and not exists (
+    select from pg_catalog.pg_class as c
+    where c.oid = to_regclass('public.electricity_readings_mv') and c.relispopulated
   ) then
-    v_problems := v_problems || 'electricity_readings_mv is empty'::text;
+    v_problems := v_problems || 'electricity_readings_mv is empty or missing'::text;
+  end if;
+  -- pg_cron tells nobody. What it noted of our jobs, where it is there and we may read it.
+  if (
+    select count(*) = 2
+    from pg_catalog.pg_class as c
+    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = 'cron' and c.relname in ('job', 'job_run_details')
+      and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+  ) then
+    execute $jobs$
+      select array_agg(
+        'pg_cron: ' || j.jobname || case
+          when j.active then ' failed: ' || coalesce(d.return_message, 'it does not say why')
+          else ' is switched off'
+        end
+        order by j.jobname
+      )
+      from cron.job as j
+      left join lateral (
+        select r.status, r.return_message from cron.job_run_details as r
+        where r.jobid = j.jobid and r.status in ('succeeded', 'failed')
+        order by r.runid desc
+        limit 1
+      ) as d on true
+      where j.database = current_database() and j.jobname like 'meterledger %'
+        and (not j.active or d.status = 'failed')
+    $jobs$ into v_cron;
+    v_problems := v_problems || coalesce(v_cron, '{}');
   end if;
   return jsonb_build_object(
     'healthy', v_problems = '{}', 'problems', v_problems,
     'refresh', case when v_settings.refresh then 'on' else 'off' end,
     'last_refresh_at', v_refresh.refreshed_at,
+    'seconds_since_refresh', round(extract(epoch from now() - v_refresh.refreshed_at)),
     'seconds_since_refresh_run', round(extract(epoch from now() - v_refresh.succeeded_at)),
+    'last_refresh_outcome', v_run.outcome,
     'changed_since_refresh', v_changed,
     'last_audit_at', v_audit.finished_at,
     'seconds_since_audit', round(extract(epoch from now() - v_audit.finished_at)),
+    'last_audit_users', v_audit.users,
     'last_audit_differences', v_audit.differences,
     'waiting_for_audit', v_audit.left_over,
+    'differences_open', v_open,
     'differences_24h', v_recent.differences, 'unrepaired_24h', v_recent.unrepaired,
     'rejects_open', v_rejects
   );

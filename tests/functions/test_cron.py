@@ -41,6 +41,11 @@ def scheduled() -> Iterator[Database]:
         yield database
 
 
+def problems(database: Database) -> list[str]:
+    found: list[str] = database.value("select public.ledger_health() -> 'problems'")
+    return found
+
+
 def say(database: Database, recipe: str) -> None:
     with database.connect() as connection:
         connection.execute((RECIPES / f"{recipe}.sql").read_bytes())
@@ -56,6 +61,7 @@ def test_the_schedule_installs_twice_runs_and_goes(scheduled: Database) -> None:
         "meterledger verify_readings",
     ]
 
+    scheduled.rows("select cron.schedule('meterledger broken', '* * * * *', 'select 1 / 0')")
     # pg_cron 1.4 counts in minutes: every one of them is the soonest.
     with scheduled.admin() as connection:
         connection.execute("select cron.alter_job(jobid, schedule => '* * * * *') from cron.job")
@@ -64,6 +70,9 @@ def test_the_schedule_installs_twice_runs_and_goes(scheduled: Database) -> None:
         " join cron.job as j using (jobid) where d.status = 'succeeded'"
     )
     wait_until(lambda: scheduled.value(ran) == 4, seconds=150)
+    failed = "select count(*) > 0 from cron.job_run_details where status = 'failed'"
+    wait_until(lambda: bool(scheduled.value(failed)), seconds=90)
+    assert [p for p in problems(scheduled) if "division by zero" in p] == problems(scheduled)
     assert scheduled.value(
         "select count(*) > 0 from ledger.refresh_log where trigger_source = 'pg_cron'"
     )
@@ -74,3 +83,4 @@ def test_the_schedule_installs_twice_runs_and_goes(scheduled: Database) -> None:
     say(scheduled, "remove")
     say(scheduled, "remove")
     assert scheduled.rows(JOBS) == []
+    assert problems(scheduled) == []

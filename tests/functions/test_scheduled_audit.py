@@ -11,7 +11,15 @@ from functions.refresh_readings.main import entry as refresh
 from functions.verify_readings.main import entry as verify
 from tests.functions.conftest import Place
 from tests.support.database import Connection
-from tests.support.events import MATERIALIZED_VIEW, PROJECTION, READING, day, record, rows_of
+from tests.support.events import (
+    MATERIALIZED_VIEW,
+    PROJECTION,
+    READING,
+    day,
+    mark_voided,
+    record,
+    rows_of,
+)
 
 RECORDED = (
     "select d.finding, d.cause, d.repaired from ledger.audit_differences as d"
@@ -127,6 +135,22 @@ def test_a_disabled_trigger(audited: Place, owner: Connection) -> None:
     assert owner.execute("select from ledger.readings where id = %s", (next_one,)).fetchall()
 
 
+def test_a_disabled_trigger_of_voids(audited: Place, owner: Connection) -> None:
+    row = owner.execute(
+        "select id from public.token_events order by user_id, id limit 1"
+    ).fetchone()
+    assert row is not None
+    owner.execute("alter table token_events disable trigger token_events_project_updates")
+    mark_voided(owner, row[0])
+    finding, cause = found(audited, owner)
+
+    assert (finding, cause) in [
+        (word, "a trigger of the projector was off") for word in ("foreign", "wrong")
+    ]
+    assert audited.webhook.alerts[0]["triggers_off"] == ["token_events_project_updates"]
+    assert not owner.execute("select from ledger.readings where id = %s", row).fetchall()
+
+
 def test_a_missing_trigger_is_told_every_time(audited: Place, owner: Connection) -> None:
     with owner.transaction(force_rollback=True):
         owner.execute("drop trigger token_events_project_deletes on token_events")
@@ -214,3 +238,19 @@ def test_an_erased_user_leaves_nothing_in_the_record(audited: Place, owner: Conn
     ).fetchone()
 
     assert counts == (0, 0, 0)
+
+
+def test_a_clock_that_was_set_back_stops_no_audit(audited: Place, owner: Connection) -> None:
+    owner.execute(
+        "update ledger.audit_marks set audited_at = audited_at + interval '60 days';"
+        " update ledger.work_state set swept_at = swept_at + interval '60 days';"
+        " update ledger.audits set started_at = started_at + interval '60 days',"
+        " finished_at = finished_at + interval '60 days'"
+    )
+    user = owner.execute("select user_id from ledger.heads order by 1 limit 1").fetchone()
+    assert user is not None
+    record(owner, user[0], READING, 3, day(50))
+    status, result = audited.run(verify)
+
+    assert (status, result["outcome"], result["users"]) == (200, "clean", 1)
+    assert audited.run(health)[1]["seconds_since_audit"] < 600

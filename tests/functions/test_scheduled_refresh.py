@@ -60,6 +60,17 @@ def test_a_change_waits_for_its_age(place: Place, owner: Connection) -> None:
     assert (due["outcome"], due["changed"]) == ("refreshed", 1)
 
 
+def test_a_clock_that_was_set_back_stops_no_refresh(place: Place, owner: Connection) -> None:
+    place.run(entry)
+    write(owner)
+    age(owner, -24)
+
+    assert place.run(entry)[1]["outcome"] == "refreshed"
+    health = owner.execute("select ledger_health()").fetchone()
+    assert health is not None
+    assert 0 <= health[0]["seconds_since_refresh"] < 600
+
+
 def test_a_large_share_is_refreshed_before_its_age(place: Place, owner: Connection) -> None:
     place.run(entry)
     owner.execute("update ledger.refresh_log set started_at = finished_at")  # a moment's work

@@ -16,7 +16,8 @@ from supabase.lib.client_options import SyncClientOptions
 
 from supabase import create_client
 from tests.support.events import READING, TOPUP, VOID, shared_database
-from tests.support.postgrest import REST, Rest, postgrest
+from tests.support.gateway import REST
+from tests.support.postgrest import Rest, postgrest
 from tests.support.processes import CHECKOUT
 from tests.support.servers import Databases
 

@@ -13,7 +13,8 @@ import pytest
 from tests.isolation.test_api_isolation import DUAL
 from tests.support import postgrest as support
 from tests.support.database import Database
-from tests.support.postgrest import REST, Keys, Rest, postgrest
+from tests.support.gateway import REST
+from tests.support.postgrest import Keys, Rest, postgrest
 from tests.support.servers import Databases
 from toolkit.isolation.api.record import Denial, Probe, Record
 from toolkit.isolation.api.target import ApiTarget

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import secrets
 import subprocess
 import tempfile
-import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import jwt
 import pytest
 
 from tests.support.database import Database
+from tests.support.gateway import HOST, AuthServer, gateway
 from tests.support.processes import CHECKOUT, wait_until
 from toolkit.local.process import free_port
 from toolkit.settings import child_environment
 
-REST, AUTH = "/rest/v1", "/auth/v1"
-_HOST = "127.0.0.1"
 _START_TRIES = 5
-_HOP_BY_HOP = {"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
-
-
-class AuthServer(Protocol):
-    """What answers below /auth/v1; offline there is nothing but a fake."""
-
-    def answer(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -103,6 +90,7 @@ class Rest:
         direct_url: of PostgREST itself.
         keys: its secret, and tokens.
         log: the file with what PostgREST said.
+        launch: starts the program again, on the same port.
     """
 
     database: Database
@@ -111,6 +99,16 @@ class Rest:
     keys: Keys = field(repr=False)
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    launch: Callable[[], subprocess.Popen[bytes]] = field(repr=False)
+
+    def stop(self) -> None:
+        """Kill it, as a crash does; the gateway before it stays."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def start(self) -> None:
+        """Have it back after a stop()."""
+        self.process = self.launch()
 
     def reload(self) -> None:
         """Make it read the schema again, after something was created or dropped."""
@@ -158,22 +156,23 @@ def postgrest(
     given = {"PGRST_DB_SCHEMAS": schemas, "PGRST_JWT_SECRET": used.secret, **(options or {})}
     with tempfile.TemporaryDirectory(prefix="postgrest-") as folder:
         log = Path(folder) / "postgrest.log"
-        process, port = _start(binary(), database, given, log)
-        try:
-            with _proxy(port, auth) as url:
-                yield Rest(database, url, f"http://{_HOST}:{port}", used, log, process)
-        finally:
-            process.terminate()
+        process, port, launch = _start(binary(), database, given, log)
+        with gateway(port, auth) as url:
+            direct = f"http://{_HOST}:{port}"
+            rest = Rest(database, url, direct, used, log, process, launch)
             try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+                yield rest
+            finally:
+                rest.process.terminate()
+                try:
+                    rest.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    rest.stop()
 
 
 def _start(
     program: Path, database: Database, given: Mapping[str, str], log: Path
-) -> tuple[subprocess.Popen[bytes], int]:
+) -> tuple[subprocess.Popen[bytes], int, Callable[[], subprocess.Popen[bytes]]]:
     """On free ports; another program may take one between our look and its bind."""
     for _ in range(_START_TRIES):
         port, admin = free_port(), free_port()
@@ -184,111 +183,43 @@ def _start(
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
             "PGRST_DB_POOL": "3",
-            "PGRST_SERVER_HOST": _HOST,
+            "PGRST_SERVERHOST": HOST,
             "PGRST_SERVER_PORT": str(port),
             "PGRST_ADMIN_SERVER_PORT": str(admin),
             **given,
         }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [program],
-                env=child_environment(options),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            wait_until(lambda p=process, a=admin: p.poll() is not None or _ready(a), seconds=60)  # type: ignore[misc]
-        except BaseException:
-            process.kill()
-            process.wait(10)
-            raise
+        launch = partial(_launch, program, options, log, admin)
+        process = launch()
         if process.poll() is None:
-            return process, port
+            return process, port, launch
     raise AssertionError(f"PostgREST does not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _launch(
+    program: Path, options: Mapping[str, str], log: Path, admin_port: int
+) -> subprocess.Popen[bytes]:
+    """The program, once it answers or has ended."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [program],
+            env=child_environment(options),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or _ready(admin_port), seconds=60)
+    except BaseException:
+        process.kill()
+        process.wait(10)
+        raise
+    return process
 
 
 def _ready(admin_port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{_HOST}:{admin_port}/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{admin_port}/ready", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-@contextmanager
-def _proxy(port: int, auth: AuthServer | None) -> Iterator[str]:
-    class Handler(_Handler):
-        rest_port, auth_server = port, auth
-
-    server = ThreadingHTTPServer((_HOST, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://{_HOST}:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Hands /rest/v1 on to PostgREST and /auth/v1 to the auth server that it was given."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    rest_port: int
-    auth_server: AuthServer | None
-    upstream: HTTPConnection | None = None
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path.startswith(f"{REST}/"):
-            self._rest(body)
-        elif self.path.startswith(f"{AUTH}/") and self.auth_server is not None:
-            path = self.path.removeprefix(AUTH)
-            status, content = self.auth_server.answer(
-                self.command, path, dict(self.headers.items()), body
-            )
-            self._reply(status, {"Content-Type": "application/json"}, json.dumps(content).encode())
-        else:
-            self._reply(404, {"Content-Type": "text/plain"}, b"not found")
-
-    do_DELETE = do_HEAD = do_PATCH = do_POST = do_PUT = do_GET  # noqa: N815 - http.server's names
-
-    def _rest(self, body: bytes) -> None:
-        """One connection to PostgREST for each of the client's, as a gateway keeps them."""
-        if self.upstream is None:
-            self.upstream = HTTPConnection(_HOST, self.rest_port, timeout=60)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
-        self.upstream.request(self.command, self.path.removeprefix(REST), body or None, headers)
-        answer = self.upstream.getresponse()
-        content = answer.read()
-        kept = {k: v for k, v in answer.getheaders() if k.lower() not in _HOP_BY_HOP}
-        self._reply(answer.status, kept, content)
-        if self.command == "HEAD":
-            self._hang_up()  # to an error, PostgREST answers a HEAD with a body
-
-    def _hang_up(self) -> None:
-        if self.upstream is not None:
-            self.upstream.close()
-            self.upstream = None
-
-    def _reply(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() != "content-length":
-                self.send_header(name, value)
-        if status not in (204, 304):
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD" and status not in (204, 304):
-            self.wfile.write(content)
-
-    def finish(self) -> None:
-        self._hang_up()
-        super().finish()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: PostgREST writes the log."""

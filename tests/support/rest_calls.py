@@ -9,7 +9,8 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.support.postgrest import REST, Rest
+from tests.support.gateway import REST
+from tests.support.postgrest import Rest
 
 _SHOWN = ("Content-Range", "Content-Type", "Location")  # not which preference was honoured
 

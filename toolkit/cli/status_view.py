@@ -71,6 +71,11 @@ def _summary(status: Status, environment: str) -> Iterator[RenderableType]:
         yield _text(
             f"last audit: {audit[1]:,} differences, {_moment(audit[0])}", "red" if audit[1] else ""
         )
+    if status.work is not None:
+        yield _text(status.work.refresh_words())
+        yield _text(status.work.audit_words(), "red" if status.work.differences_open else "")
+        for problem in status.work.problems:
+            yield _text(f"scheduled work: {problem}", "yellow")
 
 
 def _numbers(status: Status) -> Iterator[RenderableType]:
@@ -231,6 +236,9 @@ def status_object(status: Status, environment: str) -> dict[str, Any]:
             "outcomes": dict(status.outcomes),
         },
         "audits": [{"at": _iso(when), "differences": n} for when, n in status.audits],
+        "work": None
+        if status.work is None
+        else {**_fields(status.work), "problems": [redact(p) for p in status.work.problems]},
         "events": _events_object(status.events),
         "recalculations": {
             "exact": status.batches_exact,

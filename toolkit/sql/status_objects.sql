@@ -41,5 +41,7 @@ select
       and c.relname <> 'user_profiles' and c.oid <> to_regclass('public.token_events')
   ) as archive,
   to_regclass('ledger.cutovers') is not null as cutovers,
+  to_regprocedure('public.ledger_health(integer)') is not null as work,
+  now() as clock,
   current_setting('server_version') as server_version,
   pg_catalog.pg_is_in_recovery() as replica

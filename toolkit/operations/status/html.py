@@ -10,6 +10,7 @@ from toolkit.operations.status import charts
 from toolkit.operations.status.charts import Point
 from toolkit.operations.status.model import State, Status
 from toolkit.operations.status.state import detail_of, quantile, state_of
+from toolkit.operations.status.work import Work
 from toolkit.page.markup import Html, facts_of, many, page, row, section, table, tag
 
 _CHARTED = 120  # refreshes and audits; more would be thinner than a pixel
@@ -159,7 +160,16 @@ def _durations(status: Status) -> tuple[tuple[str, str], ...]:
         ("Median", median),
         ("95th percentile", high),
         ("Outcomes", ", ".join(f"{name}: {n:,}" for name, n in sorted(status.outcomes.items()))),
+        *_work(status.work),
     )
+
+
+def _work(work: Work | None) -> Iterable[tuple[str, str]]:
+    if work is not None:
+        for words in (work.refresh_words(), work.audit_words()):
+            name, _, said = words.partition(": ")
+            yield name.capitalize(), said
+        yield "Problems of the scheduled work", "; ".join(work.problems) or "none"
 
 
 def _decisions(status: Status) -> Html:

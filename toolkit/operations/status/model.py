@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from toolkit.operations.status.work import Audit, Work
 from toolkit.rollout.standing import Data, data_of
 
 
@@ -58,6 +59,8 @@ class Objects:
     sync: bool
     archive: str | None
     cutovers: bool
+    work: bool
+    clock: datetime
     server_version: str
     replica: bool
 
@@ -207,7 +210,8 @@ class Status:
         database: user@host:port/name, without secrets.
         pending: legacy rows that are neither migrated nor rejected.
         applied: phase files in the CLI's history; `missing`: those that are not.
-        refreshes, deployments, runs, receipts: the newest ones, newest first.
+        taken_at: by the database's clock, as everything else.
+        refreshes, scheduled_audits, deployments, runs, receipts: the newest ones, newest first.
         rolled_back_at: when phases were taken back, if nothing was deployed since.
         set_aside: entries that a rollback set aside, no migration applied again and nobody settled.
         near_matches: None where they were not counted, being many rows to join.
@@ -233,6 +237,8 @@ class Status:
     receipts: tuple[ReceiptNote, ...] = ()
     relations: tuple[Relation, ...] = ()
     refreshes: tuple[Refresh, ...] = ()
+    work: Work | None = None
+    scheduled_audits: tuple[Audit, ...] = ()
     events: Events | None = None
     batches: tuple[Batches, ...] = ()
     batches_exact: bool = True
@@ -269,5 +275,6 @@ class Status:
     def audits(self) -> tuple[tuple[datetime, int], ...]:
         """When the projection was audited and how many differences there were, newest first."""
         found = [(r.started_at, r.differences) for r in self.refreshes if r.differences is not None]
+        found += [(a.at, a.differences) for a in self.scheduled_audits]
         found += [(r.made_at, r.differences) for r in self.receipts if r.differences is not None]
         return tuple(sorted(found, reverse=True))

@@ -9,6 +9,7 @@ from datetime import datetime
 from toolkit.connection import redact
 from toolkit.operations.status.model import State, Status
 from toolkit.operations.status.state import own_receipts, quantile, state_of
+from toolkit.operations.status.work import Work
 
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float | None]
@@ -57,6 +58,7 @@ def _metrics(status: Status) -> Iterator[_Metric]:
     yield _Metric("legacy_readings", "Legacy rows.", _one(None if legacy is None else legacy.rows))
     yield from _relations(status)
     yield from _refreshes(status)
+    yield from _work(status.work)
     yield from _activity(status)
     yield from _decisions(status)
     yield from _record(status)
@@ -109,6 +111,33 @@ def _refreshes(status: Status) -> Iterator[_Metric]:
         "When the newest audit was.",
         _one(None if audit is None else _instant(audit[0])),
     )
+
+
+def _work(work: Work | None) -> Iterator[_Metric]:
+    """What the scheduled work says of itself; ages are by the database's clock."""
+    if work is None:
+        return
+    yield _Metric("work_healthy", "1: the scheduled work has no problem.", _one(work.healthy))
+    for name, text, value in (
+        ("work_problems", "Problems of the scheduled work.", len(work.problems)),
+        ("refresh_age_seconds", "Age of the last refresh.", work.seconds_since_refresh),
+        (
+            "refresh_run_age_seconds",
+            "Since a scheduled run refreshed, or found that there was no need.",
+            work.seconds_since_refresh_run,
+        ),
+        ("refresh_changed_users", "Users changed since the refresh.", work.changed_since_refresh),
+        ("audit_age_seconds", "Age of the last scheduled audit.", work.seconds_since_audit),
+        ("audit_users", "Users whom the last scheduled audit looked at.", work.last_audit_users),
+        ("audit_left_over", "Changed users whom it did not reach.", work.waiting_for_audit),
+        (
+            "audit_differences_day",
+            "Differences that scheduled audits found within 24 hours.",
+            work.differences_24h,
+        ),
+        ("audit_differences_open", "Differences not repaired yet.", work.differences_open),
+    ):
+        yield _Metric(name, text, _one(value))
 
 
 def _activity(status: Status) -> Iterator[_Metric]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, TypeVar
 
 import psycopg
@@ -27,6 +27,7 @@ from toolkit.operations.status.model import (
     Run,
     Status,
 )
+from toolkit.operations.status.work import Audit, Work
 from toolkit.resources import statement
 from toolkit.rollout.phases import phases
 
@@ -90,7 +91,7 @@ class _Reader:
         status = Status(
             environment=environment,
             database=database,
-            taken_at=datetime.now(UTC),
+            taken_at=objects.clock,
             exact=self._exact,
             days=DAYS,
             objects=objects,
@@ -101,6 +102,8 @@ class _Reader:
             receipts=self._rows(ReceiptNote, "receipts", newest, objects.receipts),
             relations=relations,
             refreshes=self._rows(Refresh, "refreshes", {"limit": REFRESHES}, objects.refresh_log),
+            scheduled_audits=self._rows(Audit, "audits", {"limit": REFRESHES}, objects.work),
+            work=next(iter(self._rows(Work, "work", there=objects.work)), None),
             locks=self._rows(Lock, "locks"),
         )
         if objects.cutovers:
