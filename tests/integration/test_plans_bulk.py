@@ -64,10 +64,13 @@ def insert(connection: Connection, count: int) -> None:
 
 def trigger_rows(grown: Grown, act: Act, count: int) -> float:
     """Rows that the triggers handle when a statement changes so many, as the plans count them."""
-    with grown.after.admin() as connection, undone(connection):
-        with nested_plans(connection) as heard:
-            connection.execute("set local role postgres")
-            act(connection, count)
+    with (
+        grown.after.admin() as connection,
+        undone(connection),
+        nested_plans(connection) as heard,
+    ):
+        connection.execute("set local role postgres")
+        act(connection, count)
     inner = [plan for query, plan in heard if re.search(r"\b(old|new)_rows\b|p_spans", query)]
     assert inner
     return rows_handled(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, LiteralString
 from uuid import UUID
 
 import pytest
@@ -25,36 +26,41 @@ from tests.support.plans import (
 )
 
 VIEWS = ("electricity_readings_v", "electricity_readings")
-NEWEST = "order by {0}.date desc, {0}.created_at desc"
-MONTH = "where {0}.date >= '2024-12-10' and {0}.date < '2025-01-10'"
+NEWEST: Final = "order by {0}.date desc, {0}.created_at desc"
+DECEMBER: Final = "where {0}.date >= '2024-12-10' and {0}.date < '2025-01-10'"
+# As PostgREST 12 sends it: this is what really runs.
+PAGE: Final = """
+with pgrst_source as (select {0}.* from {0} {where} {order} limit $1 offset $2){counted}
+select {total} as total_result_set, pg_catalog.count(_postgrest_t) as page_total,
+  coalesce(json_agg(_postgrest_t), '[]') as body,
+  nullif(current_setting('response.headers', true), '') as response_headers,
+  nullif(current_setting('response.status', true), '') as response_status, '' as response_inserted
+from (select * from pgrst_source) _postgrest_t
+"""
+COUNTED: Final = ", pgrst_source_count as (select 1 from {0} {where})"
+TOTAL: Final = "(select pg_catalog.count(*) from pgrst_source_count)"
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a client asks of the readings; {0} is what it asks."""
 
-    words: str
+    order: LiteralString
     limit: int
     offset: int = 0
+    where: LiteralString = ""
     counting: bool = False
 
-    def statement(self, view: str) -> str:
-        """As PostgREST 12 sends it: this is what really runs."""
-        relation = f'"public"."{view}"'
-        where = self.words.partition("order by")[0].format(relation)
-        count = f", pgrst_source_count as (select 1 from {relation} {where})"
-        total = "(select pg_catalog.count(*) from pgrst_source_count)"
-        return (
-            f"with pgrst_source as (select {relation}.* from {relation}"
-            f" {self.words.format(relation)} limit $1 offset $2)"
-            f"{count if self.counting else ''}"
-            f" select {total if self.counting else 'null::bigint'} as total_result_set,"
-            " pg_catalog.count(_postgrest_t) as page_total,"
-            " coalesce(json_agg(_postgrest_t), '[]') as body,"
-            " nullif(current_setting('response.headers', true), '') as response_headers,"
-            " nullif(current_setting('response.status', true), '') as response_status,"
-            " '' as response_inserted"
-            " from (select * from pgrst_source) _postgrest_t"
+    def statement(self, view: str) -> sql.Composed:
+        """The statement of this request, to be prepared."""
+        relation = sql.Identifier("public", view)
+        where = sql.SQL(self.where).format(relation)
+        return sql.SQL(PAGE).format(
+            relation,
+            where=where,
+            order=sql.SQL(self.order).format(relation),
+            counted=sql.SQL(COUNTED if self.counting else "").format(relation, where=where),
+            total=sql.SQL(TOTAL if self.counting else "null::bigint"),
         )
 
 
@@ -62,9 +68,9 @@ PAGES = {
     "the newest reading": Asked(NEWEST, 1),
     "the newest 100": Asked(NEWEST, 100),
     "the newest 1,000": Asked(NEWEST, 1000),
-    "a month": Asked(f"{MONTH} {NEWEST}", 1000),
+    "a month": Asked(NEWEST, 1000, where=DECEMBER),
     "a page, and how many there are": Asked(NEWEST, 20, 40, counting=True),
-    "a page of a month, and how many there are": Asked(f"{MONTH} {NEWEST}", 20, 40, counting=True),
+    "a page of a month, and how many there are": Asked(NEWEST, 20, 40, DECEMBER, counting=True),
 }
 
 
@@ -121,7 +127,7 @@ def test_a_page_costs_what_it_shows_whoever_asks(
 
 @pytest.mark.usefixtures("prepare")
 def test_a_reading_is_found_by_its_id(connection: Connection, view: str) -> None:
-    asked = Asked("where {0}.id = $3", 1)
+    asked = Asked("", 1, where="where {0}.id = $3")
     for user in (SMALL, LARGE):
         with signed_in(connection, user), prepared(connection, asked.statement(view)) as page:
             plan = page.explained(1, 0, str(reading(user, 100)))

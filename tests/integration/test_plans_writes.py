@@ -76,7 +76,7 @@ DELETE = legacy("delete from public.electricity_readings where id = %(id)s")
 
 
 def called(name: str, **arguments: object) -> Act:
-    return lambda connection, user: call(connection, name, **arguments)
+    return lambda connection, _: call(connection, name, **arguments)
 
 
 def called_of(name: str, number: int, **arguments: object) -> Act:

@@ -138,9 +138,9 @@ class Prepared:
 
 
 @contextmanager
-def prepared(connection: Connection, statement: str) -> Iterator[Prepared]:
+def prepared(connection: Connection, statement: sql.Composed) -> Iterator[Prepared]:
     """Prepare a statement for a block; the setting plan_cache_mode says how it is planned."""
-    connection.execute(b"prepare hot as " + statement.encode())
+    connection.execute(sql.SQL("prepare hot as ") + statement)
     yield Prepared(connection)
     connection.execute("deallocate hot")
 
