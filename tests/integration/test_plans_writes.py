@@ -8,10 +8,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.calls import call
+from tests.support.calls import call, refused
 from tests.support.database import Connection, Database
-from tests.support.events import READING, TOPUP, VOID, mark_voided, record, signed_in
-from tests.support.grown import LARGE, SMALL, SPARE, Grown, hours, reading
+from tests.support.events import (
+    READING,
+    TOPUP,
+    VOID,
+    mark_voided,
+    record,
+    sign_up,
+    signed_in,
+)
+from tests.support.grown import CROWD, LARGE, SMALL, SPARE, Grown, grow, hours, reading, settle
 from tests.support.plans import Work, undone, work_of
 
 Act = Callable[[Connection, UUID], object]
@@ -85,6 +93,12 @@ def called_of(name: str, number: int, **arguments: object) -> Act:
     )
 
 
+def void_nothing(connection: Connection, user: UUID) -> None:
+    """An id that is neither an event's nor a reading's costs a look, not a search."""
+    with refused("ML204", "no event"), connection.transaction():
+        call(connection, "void_event", event_id=uuid4())
+
+
 def repeated(connection: Connection, user: UUID) -> None:
     for _ in range(2):
         call(connection, "record_event", event_type=READING, kwh_amount=5, idempotency_key="once")
@@ -111,6 +125,7 @@ BEFORE = {
     "void_event of the newest": Write(called_of("void_event", 0), 40, 6),
     "void_event of an old one": Write(called_of("void_event", 100), 160, 8),
     "replace_event": Write(called_of("replace_event", 100, changes={"kwh_amount": 5}), 210, 12),
+    "void_event of nothing": Write(void_nothing, 20, 1),
     "preview_backdate": Write(
         called("preview_backdate", event_type=TOPUP, kwh_amount=5, event_date=hours(BACK)), 80, 0
     ),
@@ -123,12 +138,17 @@ AFTER = {
 }
 
 
+def cost(connection: Connection, user: UUID, act: Act) -> Work:
+    """What a request of a user does, undone."""
+    with undone(connection), work_of(connection) as done, signed_in(connection, user):
+        act(connection, user)
+    return done
+
+
 def work(database: Database, user: UUID, act: Act) -> Work:
-    """What a request of a user costs on a connection that has no plans yet, undone."""
-    with database.connect() as connection, undone(connection):
-        with work_of(connection) as done, signed_in(connection, user):
-            act(connection, user)
-        return done
+    """The same on a connection that has no plans yet."""
+    with database.connect() as connection:
+        return cost(connection, user, act)
 
 
 def hold(database: Database, write: Write) -> None:
@@ -150,6 +170,32 @@ def test_a_write_before_the_cutover_touches_what_it_changes(grown: Grown, write:
 @pytest.mark.parametrize("write", AFTER.values(), ids=AFTER)
 def test_a_write_after_the_cutover_touches_what_it_changes(grown: Grown, write: Write) -> None:
     hold(grown.after, write)
+
+
+@pytest.mark.slow
+def test_no_write_costs_more_in_ten_times_the_ledger(db: Database) -> None:
+    with db.connect() as connection:
+        grow(connection, crowd=10 * CROWD)
+    settle(db)
+    for write in BEFORE.values():
+        hold(db, write)
+
+
+@pytest.mark.slow
+def test_plans_of_an_empty_ledger_serve_a_grown_one(db: Database) -> None:
+    """A session keeps the projector's plans while the tables grow, until they are analyzed."""
+    with db.connect(autocommit=True) as session, db.connect() as others:
+        [user] = sign_up(session, 1)
+        for number in range(6):
+            event = record(session, user, TOPUP, 7, hours(number))
+            record(session, user, READING, 7, hours(-number))
+            mark_voided(session, event)
+        grow(others)
+        others.commit()
+        for name in ("the newest reading", "a back-dated reading", "a void of an old one"):
+            done = cost(session, LARGE, BEFORE[name].act)
+            assert done.of("ledger.readings").whole_scans == 0, name
+            assert done.of("ledger.readings").read <= BEFORE[name].read, name
 
 
 def bulk(connection: Connection, user: UUID) -> None:
