@@ -2,7 +2,7 @@
 --   dual-write app has them already. Keys follow in the next files of this phase.
 -- Objects: public.token_events, public.recalculation_batches, their constraints, policies, grants
 --   and guards; indexes token_events_one_void_a_target, token_events_idempotency_key,
---   token_events_void_of_event;
+--   token_events_void_of_event, token_events_reading_id;
 --   ledger.maintenance, ledger.in_maintenance(), ledger.guard_event_update(),
 --   ledger.guard_event_delete(), ledger.guard_batch_update(), ledger.refuse_truncate()
 -- Locks: access exclusive on token_events and recalculation_batches, for catalog changes and
@@ -302,6 +302,11 @@ where idempotency_key is not null;
 create index if not exists token_events_void_of_event
 on public.token_events (user_id, void_of_event)
 where void_of_event is not null;
+-- For whoever row level security binds: token_events_visible_id is of an expression, which it keeps
+-- out of the index.
+create index if not exists token_events_reading_id
+on public.token_events (user_id, reading_id)
+where reading_id is not null;
 
 create policy "Users see their own events" on public.token_events
 for select to authenticated using (user_id = (select auth.uid()));

@@ -267,7 +267,9 @@ begin
     e.user_id, e.id, case when l.completed then 'completed' else 'displaced' end,
     to_jsonb(e) || jsonb_build_object('had_metadata', e.metadata is not null), p_run_id
   from unnest(p_reading_ids) as i (reading_id)
-  inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
+  inner join public.electricity_readings as r on r.id = i.reading_id
+  inner join ledger.migrated_readings as l
+    on l.user_id = r.user_id and l.reading_id = r.id and not l.superseded
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
   -- A completed one may be void: of a reading whose void outlived a rollback.
   where (l.completed or not e.is_voided) and e.event_type <> 'VOID' and e.reading_id is null
@@ -301,7 +303,9 @@ begin
   update public.token_events as e
   set reading_id = gen_random_uuid()
   from unnest(p_reading_ids) as i (reading_id)
-  inner join ledger.amended_events as a on a.event_id = i.reading_id and a.reason = 'displaced'
+  inner join public.electricity_readings as r on r.id = i.reading_id
+  inner join ledger.amended_events as a
+    on a.user_id = r.user_id and a.event_id = r.id and a.reason = 'displaced'
   where e.user_id = a.user_id and e.id = a.event_id and e.reading_id is null and not e.is_voided;
 
   delete from ledger.maintenance where xact_id = pg_current_xact_id();
@@ -486,12 +490,17 @@ declare
   v_merged bigint;
   v_applied bigint := 0;
   v_started timestamptz;
+  v_from timestamptz;
+  v_until timestamptz;
 begin
   -- One row or fifty thousand: the plans differ. An app's few rows are served by kept plans.
   if cardinality(p_reading_ids) > 20 then
     perform set_config('plan_cache_mode', 'force_custom_plan', true);
   end if;
-  select array_agg(distinct m.user_id) into v_users
+  -- The stretch of the readings, and enough around it for their whole days in any time zone.
+  select array_agg(distinct m.user_id), min(m.event_date) - interval '2 days',
+    max(m.event_date) + interval '2 days'
+  into v_users, v_from, v_until
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
   where m.reject_reason is null or m.reject_reason not in ('no user', 'no profile owns it');
@@ -583,10 +592,9 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
-      -- The same local day is less than two days away.
-      and e.event_date >= (select min(w.event_date) - interval '2 days' from wanted as w)
-      and e.event_date <= (select max(w.event_date) + interval '2 days' from wanted as w)
       and (not p_just_written or e.created_at > now() - interval '1 hour')
+      -- A live write reads the events around its days; a batch has all days of its users anyway.
+      and e.event_date >= v_from and e.event_date <= v_until
       -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
         select from ledger.migrated_readings as l

@@ -213,13 +213,17 @@ declare
   v_event public.token_events;
   v_shown public.token_events;
   v_survivor public.token_events;
+  v_reading_id uuid;
 begin
   select e.* into v_event
   from public.token_events as e
   where e.user_id = v_user_id and e.id = p_event_id;
+  -- Under row level security a coalesce() of both would be asked of all of the user's events; plain
+  -- comparisons reach the indexes.
   select e.* into v_shown
   from public.token_events as e
-  where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
+  where e.user_id = v_user_id
+    and (e.reading_id = p_event_id or (e.reading_id is null and e.id = p_event_id))
     and not e.is_voided and e.event_type <> 'VOID';
   if v_event.id is null then
     v_event := v_shown;
@@ -243,12 +247,13 @@ begin
 
   -- A dual-written event that the migration merged: its reading's event states the same fact.
   if v_event.is_voided and ledger.void_event_of(v_event.id) is null then
+    v_reading_id := substring(
+      v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
+    )::uuid;
     select e.* into v_survivor
     from public.token_events as e
     where e.user_id = v_user_id and not e.is_voided and e.event_type <> 'VOID'
-      and coalesce(e.reading_id, e.id) = substring(
-        v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
-      )::uuid;
+      and (e.reading_id = v_reading_id or (e.reading_id is null and e.id = v_reading_id));
     if found then
       return v_survivor;
     end if;
@@ -541,8 +546,10 @@ begin
   returning to_jsonb(b) into v_batch;
   update public.token_events as e
   set recalc_batch_id = p_batch_id
-  from jsonb_array_elements(v_affected) as a (event)
-  where e.user_id = v_user_id and e.id = (a.event ->> 'event_id')::uuid;
+  -- Of an array the index is asked id by id; a join may read all of the user's events instead.
+  where e.user_id = v_user_id and e.id = any (array(
+    select (a.event ->> 'event_id')::uuid from jsonb_array_elements(v_affected) as a (event)
+  ));
   return v_batch;
 end;
 $$;

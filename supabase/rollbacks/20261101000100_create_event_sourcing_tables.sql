@@ -73,6 +73,7 @@ begin
   if to_regclass('public.token_events') is not null then
     drop index if exists public.token_events_one_void_a_target;
     drop index if exists public.token_events_void_of_event;
+    drop index if exists public.token_events_reading_id;
     alter table public.token_events
       drop constraint if exists token_events_known_type,
       drop constraint if exists token_events_finite,

@@ -1,13 +1,15 @@
-"""A folder for servers of one test."""
+"""A folder for servers of one test, and ledgers that are too dear to make for each."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.grown import Grown, grown_ledger
+from tests.support.servers import MAJORS, Databases
 from toolkit.local.account import remove_tree
 from toolkit.local.server import Server
 
@@ -21,3 +23,9 @@ def home() -> Iterator[Path]:
     yield home
     Server(home).destroy()
     remove_tree(parent)
+
+
+@pytest.fixture(scope="session", params=MAJORS, ids=lambda number: f"pg{number}")
+def grown(databases: Callable[[int], Databases], request: pytest.FixtureRequest) -> Iterator[Grown]:
+    """A grown ledger on each version, before and after the cutover, for tests that undo."""
+    yield from grown_ledger(databases(request.param))

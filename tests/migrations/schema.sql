@@ -45,7 +45,9 @@ begin
     e.user_id, e.id, case when l.completed then 'completed' else 'displaced' end,
     to_jsonb(e) || jsonb_build_object('had_metadata', e.metadata is not null), p_run_id
   from unnest(p_reading_ids) as i (reading_id)
-  inner join ledger.migrated_readings as l on l.reading_id = i.reading_id and not l.superseded
+  inner join public.electricity_readings as r on r.id = i.reading_id
+  inner join ledger.migrated_readings as l
+    on l.user_id = r.user_id and l.reading_id = r.id and not l.superseded
   inner join public.token_events as e on e.user_id = l.user_id and e.id = l.reading_id
   -- A completed one may be void: of a reading whose void outlived a rollback.
   where (l.completed or not e.is_voided) and e.event_type <> 'VOID' and e.reading_id is null
@@ -79,7 +81,9 @@ begin
   update public.token_events as e
   set reading_id = gen_random_uuid()
   from unnest(p_reading_ids) as i (reading_id)
-  inner join ledger.amended_events as a on a.event_id = i.reading_id and a.reason = 'displaced'
+  inner join public.electricity_readings as r on r.id = i.reading_id
+  inner join ledger.amended_events as a
+    on a.user_id = r.user_id and a.event_id = r.id and a.reason = 'displaced'
   where e.user_id = a.user_id and e.id = a.event_id and e.reading_id is null and not e.is_voided;
 
   delete from ledger.maintenance where xact_id = pg_current_xact_id();
@@ -1461,13 +1465,17 @@ declare
   v_event public.token_events;
   v_shown public.token_events;
   v_survivor public.token_events;
+  v_reading_id uuid;
 begin
   select e.* into v_event
   from public.token_events as e
   where e.user_id = v_user_id and e.id = p_event_id;
+  -- Under row level security a coalesce() of both would be asked of all of the user's events; plain
+  -- comparisons reach the indexes.
   select e.* into v_shown
   from public.token_events as e
-  where e.user_id = v_user_id and coalesce(e.reading_id, e.id) = p_event_id
+  where e.user_id = v_user_id
+    and (e.reading_id = p_event_id or (e.reading_id is null and e.id = p_event_id))
     and not e.is_voided and e.event_type <> 'VOID';
   if v_event.id is null then
     v_event := v_shown;
@@ -1491,12 +1499,13 @@ begin
 
   -- A dual-written event that the migration merged: its reading's event states the same fact.
   if v_event.is_voided and ledger.void_event_of(v_event.id) is null then
+    v_reading_id := substring(
+      v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
+    )::uuid;
     select e.* into v_survivor
     from public.token_events as e
     where e.user_id = v_user_id and not e.is_voided and e.event_type <> 'VOID'
-      and coalesce(e.reading_id, e.id) = substring(
-        v_event.voided_reason from '^merged into ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
-      )::uuid;
+      and (e.reading_id = v_reading_id or (e.reading_id is null and e.id = v_reading_id));
     if found then
       return v_survivor;
     end if;
@@ -2178,12 +2187,17 @@ declare
   v_merged bigint;
   v_applied bigint := 0;
   v_started timestamptz;
+  v_from timestamptz;
+  v_until timestamptz;
 begin
   -- One row or fifty thousand: the plans differ. An app's few rows are served by kept plans.
   if cardinality(p_reading_ids) > 20 then
     perform set_config('plan_cache_mode', 'force_custom_plan', true);
   end if;
-  select array_agg(distinct m.user_id) into v_users
+  -- The stretch of the readings, and enough around it for their whole days in any time zone.
+  select array_agg(distinct m.user_id), min(m.event_date) - interval '2 days',
+    max(m.event_date) + interval '2 days'
+  into v_users, v_from, v_until
   from unnest(p_reading_ids) as i (reading_id)
   inner join ledger.mapped_readings as m on m.reading_id = i.reading_id
   where m.reject_reason is null or m.reject_reason not in ('no user', 'no profile owns it');
@@ -2275,10 +2289,9 @@ begin
     ) as d
     where e.user_id = any (v_users)
       and not e.is_voided and e.event_type in ('TOPUP', 'METER_READING')
-      -- The same local day is less than two days away.
-      and e.event_date >= (select min(w.event_date) - interval '2 days' from wanted as w)
-      and e.event_date <= (select max(w.event_date) + interval '2 days' from wanted as w)
       and (not p_just_written or e.created_at > now() - interval '1 hour')
+      -- A live write reads the events around its days; a batch has all days of its users anyway.
+      and e.event_date >= v_from and e.event_date <= v_until
       -- What a cutback copied between a client's two halves was no reading of its own.
       and not exists (
         select from ledger.migrated_readings as l
@@ -4392,8 +4405,10 @@ begin
   returning to_jsonb(b) into v_batch;
   update public.token_events as e
   set recalc_batch_id = p_batch_id
-  from jsonb_array_elements(v_affected) as a (event)
-  where e.user_id = v_user_id and e.id = (a.event ->> 'event_id')::uuid;
+  -- Of an array the index is asked id by id; a join may read all of the user's events instead.
+  where e.user_id = v_user_id and e.id = any (array(
+    select (a.event ->> 'event_id')::uuid from jsonb_array_elements(v_affected) as a (event)
+  ));
   return v_batch;
 end;
 $$;
@@ -6118,6 +6133,8 @@ CREATE UNIQUE INDEX token_events_idempotency_key ON public.token_events USING bt
 CREATE UNIQUE INDEX token_events_one_void_a_target ON public.token_events USING btree (user_id, void_of_event) WHERE ((event_type = 'VOID'::text) AND (NOT is_voided) AND (void_of_event IS NOT NULL));
 
 CREATE INDEX token_events_order ON public.token_events USING btree (user_id, event_date, created_at, id) INCLUDE (event_type, kwh_amount, observed_kwh) WHERE ((NOT is_voided) AND (event_type <> 'VOID'::text));
+
+CREATE INDEX token_events_reading_id ON public.token_events USING btree (user_id, reading_id) WHERE (reading_id IS NOT NULL);
 
 CREATE UNIQUE INDEX token_events_visible_id ON public.token_events USING btree (user_id, COALESCE(reading_id, id)) WHERE ((NOT is_voided) AND (event_type <> 'VOID'::text));
 
