@@ -158,7 +158,7 @@ def postgrest(
         log = Path(folder) / "postgrest.log"
         process, port, launch = _start(binary(), database, given, log)
         with gateway(port, auth) as url:
-            direct = f"http://{_HOST}:{port}"
+            direct = f"http://{HOST}:{port}"
             rest = Rest(database, url, direct, used, log, process, launch)
             try:
                 yield rest
@@ -183,7 +183,7 @@ def _start(
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
             "PGRST_DB_POOL": "3",
-            "PGRST_SERVERHOST": HOST,
+            "PGRST_SERVER_HOST": HOST,
             "PGRST_SERVER_PORT": str(port),
             "PGRST_ADMIN_SERVER_PORT": str(admin),
             **given,

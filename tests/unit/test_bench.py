@@ -77,6 +77,7 @@ def test_a_missed_target_is_named_as_missed(tmp_path: Path) -> None:
     machine = {
         "day": "2026-11-24", "meterledger": "0", "cores": 2, "processor": "p", "memory_gib": 1,
         "system": "s", "load_at_start": 0, "settings": {"fsync": "on"},
+        "rounds": 1, "client_seconds": 1,
     }  # fmt: skip
     base = {
         "legacy_rows": 100_000, "postgres": "17", "bytes": 2**20, "events": 1, "readings": 1,

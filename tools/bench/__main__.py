@@ -35,7 +35,7 @@ SUBJECTS: dict[str, Callable[[Stage], None]] = {
 def main() -> int:
     """Exit code 0 with every target met, 1 with one missed, 3 where something broke."""
     options = _options()
-    machine = facts.machine()
+    machine = {**facts.machine(), "rounds": options.rounds, "client_seconds": options.seconds}
     databases: list[dict[str, Any]] = []
     found: list[Comparison] = []
     try:

@@ -51,7 +51,8 @@ def _machine(machine: dict[str, Any], databases: Sequence[dict[str, Any]]) -> st
         f"{machine['day']}, meterledger {machine['meterledger']}, PostgreSQL "
         f"{databases[0]['postgres']}, {machine['cores']} cores ({machine['processor']}), "
         f"{machine['memory_gib']} GiB, {machine['system']}, load {machine['load_at_start']} at the "
-        f"start; {settings}. Clients and server share the cores.\n\n"
+        f"start; {settings}. {machine['rounds']} rounds, in which "
+        f"clients worked {machine['client_seconds']:g} s. Clients and server share the cores.\n\n"
         + table(
             ["legacy rows", "events", "readings", "users", "MiB"],
             [
