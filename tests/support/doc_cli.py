@@ -28,16 +28,11 @@ def complaint(words: list[str], *, mention: bool = False) -> str | None:
         words: after `meterledger`.
         mention: the words speak of a command, and may leave out what it must be given.
     """
-    command, name, rest = _tree(), "meterledger", _filled(words)
-    context: Any = None
     try:
-        while hasattr(command, "commands"):
-            if not rest:
-                return None if mention else f"{name} wants a command"
-            context = command.make_context(name, rest, parent=context)
-            left = [*getattr(context, "_protected_args", []), *context.args]
-            name, command, rest = command.resolve_command(context, left)
-        _parse(command, name, list(rest), context, mention=mention)
+        command, further = command_of(_filled(words))
+        if hasattr(command, "commands"):
+            return None if mention else "it wants a command"
+        _parse(command, further, mention=mention)
     except Exception as error:
         # The parser's own errors know how to show themselves; everything else is a bug here.
         if not hasattr(error, "format_message"):
@@ -46,17 +41,28 @@ def complaint(words: list[str], *, mention: bool = False) -> str | None:
     return None
 
 
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words after `meterledger` call, or the group, and the words for it."""
+    command, name, rest = _tree(), "meterledger", words
+    context: Any = None
+    while hasattr(command, "commands") and rest:
+        context = command.make_context(name, list(rest), parent=context)
+        left = [*getattr(context, "_protected_args", []), *context.args]
+        name, command, rest = command.resolve_command(context, left)
+    return command, list(rest)
+
+
 @cache
 def _tree() -> Any:  # noqa: ANN401 - typer's own or click's, by its version
     return typer.main.get_command(app)
 
 
-def _parse(command: Any, name: str, words: list[str], parent: Any, *, mention: bool) -> None:  # noqa: ANN401
+def _parse(command: Any, words: list[str], *, mention: bool) -> None:  # noqa: ANN401
     required = [parameter for parameter in command.params if parameter.required and mention]
     for parameter in required:
         parameter.required = False
     try:
-        command.make_context(name, words, parent=parent)
+        command.make_context(str(command.name), words)
     finally:
         for parameter in required:
             parameter.required = True
