@@ -99,6 +99,10 @@ schema: venv node ## write tests/migrations/schema.sql anew, after a migration c
 types: venv node ## write supabase/types anew (TypeScript and Python), after a migration changed
 	$(BIN)/python -m tools.generate_types
 
+.PHONY: reference
+reference: venv node ## write docs/reference anew, after a command or a migration changed
+	$(BIN)/python -m tools.write_reference
+
 .PHONY: lock
 lock: venv ## recompile the pinned requirements and package-lock.json (ARGS=--upgrade for newer)
 	tools/lock.sh $(ARGS)

@@ -38,8 +38,9 @@ class Settings:
     """One reading of the environment.
 
     Attributes:
-        home: the project's data folder (METERLEDGER_HOME, or .meterledger here).
-        database_url: METERLEDGER_DATABASE_URL; holds a secret, so it is left out of repr.
+        home: METERLEDGER_HOME, the project's data folder; .meterledger here if left out.
+        database_url: METERLEDGER_DATABASE_URL, the database of a command that names no environment;
+            it may hold a password, so it is never shown.
         pg_bindir: METERLEDGER_PG_BINDIR, the folder of the PostgreSQL programs to use.
         in_ci: True where CI is set to anything but an empty word, 0 or false.
     """

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from tests.support.database import Database
 from tests.support.deploying import deploys, refused
+from tests.support.events import TOPUP, record
 from tests.support.servers import Databases, NoBinariesError, Template, binaries_of
 from tests.support.standby import PRIMARY_SETTINGS, catch_up, on, streaming_standby
 from tests.support.typing_in import Types, types_in
@@ -78,6 +80,29 @@ def test_it_follows_its_primary(pair: Pair) -> None:
 
     assert pair.standby_after.value("select pg_is_in_recovery()") is True
     assert pair.standby_after.rows("select id from auth.users") == [(user,)]
+
+
+def test_users_read_their_own_rows_on_it_and_write_none(pair: Pair) -> None:
+    ana, ben = pair.after.add_user(), pair.after.add_user()
+    for user, kwh in ((ana, 30), (ben, 40)):
+        with pair.after.as_user(user) as request:
+            record(request, user, TOPUP, kwh, created_by=user)
+    catch_up(pair.primary)
+
+    with pair.standby_after.as_user(ana) as request:
+        assert request.execute(
+            "select user_id, kwh_value from public.electricity_readings_v"
+        ).fetchall() == [(ana, 30)]
+        positions = "select calculated_position from public.calculate_user_positions(%s)"
+        assert request.execute(positions, (ana,)).fetchall() == [(30,)]
+        assert request.execute(positions, (ben,)).fetchall() == []
+    with pytest.raises(ReadOnlySqlTransaction), pair.standby_after.as_user(ana) as request:
+        record(request, ana, TOPUP, 1, created_by=ana)
+    with (
+        pytest.raises(InsufficientPrivilege),
+        pair.standby_after.as_role("anon") as request,
+    ):
+        request.execute("select from public.electricity_readings_v")
 
 
 def test_preflight_goes_through_and_fails_with_the_reason(pair: Pair, types: Types) -> None:
