@@ -25,11 +25,11 @@ demo: venv node ## migrate a generated dual-write database, and prove the result
 
 .PHONY: test
 test: venv node ## run the tests on PostgreSQL 17 and 15 (ARGS="-k name" for some of them)
-	$(BIN)/pytest -n 2 tests $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal tests $(ARGS)
 
 .PHONY: test-operations
 test-operations: venv node ## the slow tests: whole rollouts on real servers, kills, restores, circles
-	$(BIN)/pytest -n 2 -m slow tests $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m slow tests $(ARGS)
 
 .PHONY: test-lambda
 test-lambda: venv node ## the handlers on AWS's own Lambda emulator, against PostgREST and Postgres

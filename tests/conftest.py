@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 import hypothesis
 import pytest
 
-from tests.support import skips
+from tests.support import memory, skips
 from tests.support.database import Database
 from tests.support.servers import (
     MAJORS,
@@ -38,6 +39,9 @@ hypothesis.settings.load_profile("meterledger")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Before the first temporary file, and before xdist starts its workers.
+memory.use(os.environ)
+
 
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Callable[[int], Databases]]:
@@ -51,7 +55,8 @@ def databases() -> Iterator[Callable[[int], Databases]]:
                     binaries = binaries_of(major)
                 except NoBinariesError as error:
                     pytest.skip(str(error))
-                known[major] = Databases(running.enter_context(temporary_server(binaries=binaries)))
+                own = temporary_server(binaries=binaries, settings=memory.SETTINGS)
+                known[major] = Databases(running.enter_context(own))
             return known[major]
 
         yield of

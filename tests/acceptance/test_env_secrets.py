@@ -15,6 +15,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from urllib.parse import quote
@@ -208,6 +209,10 @@ def types(
     shim.chmod(0o755)
     monkeypatch.setenv("METERLEDGER_SUPABASE_CLI", str(shim))
     monkeypatch.setattr(importlib.import_module("toolkit.cli"), "app", _with_env())
+    # A handler tries again as often as ever, and says so, but nobody waits for it.
+    handlers = importlib.import_module("toolkit.cli.run")
+    at_once = partial(handlers.HandlerRun, sleep=lambda _: None)
+    monkeypatch.setattr(handlers, "HandlerRun", at_once)
 
     def type_in(*words: str) -> tuple[int, str]:
         code = cli.run(list(words))

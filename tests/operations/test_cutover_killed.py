@@ -65,13 +65,20 @@ def database(own_databases: Databases) -> Iterator[Database]:
     own_databases.drop(database)
 
 
-def backend(database: Database) -> int | None:
-    """The server's process that stays."""
-    rows = database.rows(
-        "select pid from pg_stat_activity where application_name in"
-        " ('meterledger cutover', 'meterledger cutback') and wait_event = 'PgSleep'"
-    )
-    return int(rows[0][0]) if rows else None
+def backend(database: Database) -> int:
+    """The server's process that stays, once it is there; between two naps it is not to be seen."""
+    seen: list[int] = []
+
+    def naps() -> bool:
+        rows = database.rows(
+            "select pid from pg_stat_activity where application_name in"
+            " ('meterledger cutover', 'meterledger cutback') and wait_event = 'PgSleep'"
+        )
+        seen.extend(pid for (pid,) in rows)
+        return seen != []
+
+    wait_until(naps)
+    return seen[0]
 
 
 @contextmanager
@@ -83,10 +90,7 @@ def stopped(
         connection.execute(_STAY.format(table=table, condition=condition).encode())
         connection.execute("select pg_advisory_lock(4711)")
         with python(_COMMAND, way, database.url, *ALL_TOPICS) as process:
-            wait_until(lambda: backend(database) is not None)
-            found = backend(database)
-            assert found is not None
-            yield process, found
+            yield process, backend(database)
             process.wait(timeout=60)
         let_go(connection)
     with database.connect(autocommit=True) as connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -248,3 +250,11 @@ def test_progress_for_logs_counts_whatever_the_step_is_made_of(
         "judge mutants: 3 of 1,200",
         "judge mutants: 4 so far",
     ]
+
+
+def test_no_command_waits_for_what_only_some_need() -> None:
+    code = "import sys, toolkit.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "toolkit.cli.isolation" in loaded
+    assert not loaded & {"supabase", "pydantic", "jwt", "cryptography", "hypothesis"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
-
 from toolkit.errors import UsageError
 
 _JSON_WEB_TOKEN = "eyJ"  # what the older kind of Supabase's keys begins with
@@ -50,11 +48,10 @@ def check_key(name: str, key: str, role: str) -> None:
         raise UsageError(f"the {name} is empty or has odd characters", next_step=next_step)
     told = ""
     if key.startswith(_JSON_WEB_TOKEN):
-        try:
-            told = str(_claims(key).get("role"))
-        except jwt.InvalidTokenError:
-            # 'from None': the cause quotes the token.
-            raise UsageError(f"the {name} is no whole JWT", next_step=next_step) from None
+        found = _claims(key)
+        if found is None:
+            raise UsageError(f"the {name} is no whole JWT", next_step=next_step)
+        told = str(found.get("role"))
     for start, whose in _ROLES.items():
         if key.startswith(start):
             told = whose
@@ -64,16 +61,15 @@ def check_key(name: str, key: str, role: str) -> None:
 
 def claims(key: str) -> dict[str, Any]:
     """The claims of a key that is a JWT, unverified; empty for the newer kinds."""
-    try:
-        return _claims(key) if key.startswith(_JSON_WEB_TOKEN) else {}
-    except jwt.InvalidTokenError:
-        return {}
+    return (_claims(key) or {}) if key.startswith(_JSON_WEB_TOKEN) else {}
 
 
 def signed_by(key: str, secret: str) -> bool | None:
     """Whether a JWT was signed with the secret; None where that cannot be told (no HS256)."""
     if not key.startswith(_JSON_WEB_TOKEN):
         return None
+    import jwt  # noqa: PLC0415 - see _claims
+
     try:
         jwt.decode(
             key,
@@ -88,6 +84,13 @@ def signed_by(key: str, secret: str) -> bool | None:
     return True
 
 
-def _claims(key: str) -> dict[str, Any]:
-    found: dict[str, Any] = jwt.decode(key, options={"verify_signature": False})
+def _claims(key: str) -> dict[str, Any] | None:
+    """The claims of a JWT, unverified; None where it is no whole one."""
+    # It brings all of cryptography along, which every command would wait for.
+    import jwt  # noqa: PLC0415
+
+    try:
+        found: dict[str, Any] = jwt.decode(key, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return None
     return found

@@ -159,13 +159,14 @@ def run_probes(
 
 
 def _run(connection: psycopg.Connection[TupleRow], probes: Sequence[Probe]) -> dict[str, Outcome]:
-    """Some probes in one go; of an object that makes them wait, the rest is left out."""
-    with connection.pipeline():
-        cursors = [
-            connection.execute("select pg_temp.meterledger_probe(%s)", (Jsonb(_steps(probe)),))
-            for probe in probes
-        ]
-    found = (cursor.fetchone() for cursor in cursors)
+    """Some probes, one statement each, sent in one go."""
+    found: list[TupleRow | None] = []
+    arguments = [(Jsonb(_steps(probe)),) for probe in probes]
+    with connection.cursor() as cursor:
+        cursor.executemany("select pg_temp.meterledger_probe(%s)", arguments, returning=True)
+        while len(found) < len(probes):
+            found.append(cursor.fetchone())
+            cursor.nextset()
     return {
         probe.key: Outcome(r["state"], r["value"] or "", r["step"], r["message"])
         for probe, row in zip(probes, found, strict=True)

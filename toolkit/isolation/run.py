@@ -15,8 +15,6 @@ from toolkit.connection import connect, describe, redact
 from toolkit.errors import FindingsError, OperationalError
 from toolkit.isolation.access import NO, Access, Rule
 from toolkit.isolation.advisors import prove_advisors
-from toolkit.isolation.api.people import AdminPeople, DatabasePeople
-from toolkit.isolation.api.probes import prove_api
 from toolkit.isolation.api.target import ApiTarget
 from toolkit.isolation.attacks import attack_probes
 from toolkit.isolation.cast import assemble
@@ -259,6 +257,10 @@ def matrix(access: Access, catalog: Catalog, parts: list[Part]) -> tuple[Row, ..
 
 def _through_api(api: ApiTarget, access: Access, connection: psycopg.Connection[TupleRow]) -> Part:
     """By users of the Auth server, or of the database where only tokens can be signed."""
+    # Supabase's client takes longer to import than all the rest, and every command imports us.
+    from toolkit.isolation.api.people import AdminPeople, DatabasePeople  # noqa: PLC0415
+    from toolkit.isolation.api.probes import prove_api  # noqa: PLC0415
+
     if api.service_key is not None:
         return prove_api(api, access, AdminPeople)
     if api.jwt_secret is not None:
