@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.database import Database
+from tests.support.servers import binaries_of, default_major
 from toolkit import settings
 from toolkit.local.binaries import Binaries, find_binaries
-from toolkit.local.server import Server
 
 ODD_NOTES = (
     "emoji \U0001f4a1 and ümlaut",
@@ -65,10 +65,11 @@ WAYS = (
 )
 
 
-def dump_tools(server: Server) -> Binaries:
+def dump_tools() -> Binaries:
     """pg_dump and pg_restore; not every package of a server brings them."""
-    if (server.binaries.bindir / "pg_dump").is_file():
-        return server.binaries
+    found = binaries_of(default_major())
+    if (found.bindir / "pg_dump").is_file():
+        return found
     return find_binaries(major=17)
 
 
