@@ -51,10 +51,10 @@ if [ ! -f "$system" ]; then
   echo "Making a Debian $suite with PostgreSQL $major in build/containers" >&2
   tree=$(mktemp -d "$kept/making.XXXXXX")
   DEBOOTSTRAP_DIR=$programs/usr/share/debootstrap debootstrap --variant=minbase \
-    --include="postgresql-$major" "$suite" "$tree/root" >"$tree/log" 2>&1 ||
+    --include="postgresql-$major" "$suite" "$tree/system" >"$tree/log" 2>&1 ||
     { tail -5 "$tree/log" >&2; fail "debootstrap failed" "read $tree/log"; }
-  rm -rf "$tree"/root/var/cache/apt/* "$tree"/root/var/lib/postgresql/*
-  tar -C "$tree/root" --numeric-owner --exclude=./dev/* --exclude=./proc/* -cf "$tree/tar" .
+  rm -rf "$tree"/system/var/cache/apt/* "$tree"/system/var/lib/postgresql/*
+  tar -C "$tree/system" --numeric-owner --exclude=./dev/* --exclude=./proc/* -cf "$tree/tar" .
   mv "$tree/tar" "$system"
   rm -rf "$tree"
 fi

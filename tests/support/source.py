@@ -10,6 +10,7 @@ from functools import cache
 from toolkit import settings
 from toolkit.connection import connect, describe
 from toolkit.errors import UsageError
+from toolkit.local.cluster import ADMIN_ROLE
 
 DEFAULT_MAJOR = 17
 URL = "METERLEDGER_TEST_DATABASE_URL"
@@ -49,10 +50,16 @@ class Source:
 
 @cache
 def source() -> Source:
-    """The source of this run; the environment is read once.
+    """The source of this run; the environment is read once."""
+    return chosen()
+
+
+def chosen() -> Source:
+    """What the environment asks for.
 
     Raises:
-        UsageError: two variables contradict each other, or one says too little.
+        UsageError: two variables contradict each other, one says too little, or the URL is not
+            of the superuser supabase_admin.
         OperationalError: the given server does not answer.
     """
     asked = int(settings.variable(MAJOR) or 0)
@@ -85,4 +92,13 @@ def _major_of_tag(image: str) -> int:
 
 def _major_of_server(url: str) -> int:
     with connect(url) as connection:
+        who = connection.execute(
+            "select current_user, rolsuper from pg_catalog.pg_roles where rolname = current_user"
+        ).fetchone()
+        if who != (ADMIN_ROLE, True):
+            raise UsageError(
+                f"{URL} is not of the superuser {ADMIN_ROLE}",
+                next_step=f"name a server that is thrown away, made with initdb -U {ADMIN_ROLE} "
+                f"or, in a container, POSTGRES_USER={ADMIN_ROLE}",
+            )
         return connection.info.server_version // 10_000
