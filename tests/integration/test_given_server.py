@@ -46,7 +46,7 @@ create function auth.uid() returns uuid language sql stable as $function$
 $function$;
 alter function auth.uid() owner to supabase_auth_admin;
 alter role anon set statement_timeout = '4s';
-alter role authenticator set session_preload_libraries = 'safeupdate';
+alter role authenticator set idle_session_timeout = '1h';
 alter role service_role createdb;
 alter schema extensions owner to supabase_admin;
 """

@@ -28,9 +28,10 @@ def asked(database: Database, query: str) -> str:
 def in_the_container(database: Database) -> bool:
     """What is written into this process's container is what the server reads."""
     mine = {"label": f"{LABEL_SESSION_ID}={SESSION_ID}"}
-    (container,) = DockerClient().client.containers.list(filters=mine)
+    found = DockerClient().client.containers.list(filters=mine)
+    assert len(found) == 1, "this process has started no container"
     word = secrets.token_hex(16)
-    written = container.exec_run(["sh", "-c", f"echo {word} >/tmp/word && chmod a+r /tmp/word"])
+    written = found[0].exec_run(["sh", "-c", f"echo {word} >/tmp/word && chmod a+r /tmp/word"])
     return (
         written.exit_code == 0
         and not Path("/tmp/word").exists()  # noqa: S108 - the container's, not ours
