@@ -150,7 +150,9 @@ def test_what_supabases_image_brings_stays_as_it_is(
 
 def test_the_rollout_goes_onto_what_supabases_image_brings(supabases: Server) -> None:
     with given_databases(given(supabases)) as databases:
-        database = databases.make(Template(StartingPoint.DUAL_WRITE, migrated=True))
+        database = databases.make(
+            Template(StartingPoint.DUAL_WRITE, migrated=True, time_zone="UTC")
+        )
         user, other = database.add_user(), database.add_user()
         database.rows(
             "insert into public.electricity_readings (user_id, date, kwh_value)"
@@ -158,6 +160,7 @@ def test_the_rollout_goes_onto_what_supabases_image_brings(supabases: Server) ->
             (user, other),
         )
         with database.as_user(user) as request:
+            assert request.execute("select auth.uid()").fetchone() == (user,)
             seen = request.execute("select user_id, kwh_value from electricity_readings_v")
             assert seen.fetchall() == [(user, 5)]
 
