@@ -40,6 +40,10 @@ test-lambda: venv node ## the handlers on AWS's own Lambda emulator, against Pos
 test-cron: venv node ## the optional pg_cron schedule, on the system's PostgreSQL 15 with pg_cron
 	$(BIN)/pytest -q -m slow tests/functions/test_cron.py $(ARGS)
 
+.PHONY: test-containers
+test-containers: venv node ## the tests on a PostgreSQL in a container (METERLEDGER_TEST_IMAGE=postgres:15 for another)
+	tools/test_in_containers.sh $(ARGS)
+
 .PHONY: test-supabase
 test-supabase: venv node ## roll out on Supabase's own stack, and prove it there; this one wants Docker
 	tools/supabase_stack.sh

@@ -12,7 +12,9 @@ import hypothesis
 import pytest
 
 from tests.support import memory, skips
+from tests.support.containers import engine_answers
 from tests.support.database import Database
+from tests.support.given import given_databases
 from tests.support.servers import (
     MAJORS,
     Databases,
@@ -22,8 +24,10 @@ from tests.support.servers import (
     binaries_of,
     default_major,
 )
+from tests.support.source import IMAGE, URL, Kind, source
 from toolkit import settings
 from toolkit.bootstrap import DateType, DefaultPrivileges, StartingPoint
+from toolkit.errors import MeterledgerError
 from toolkit.local.server import Server
 from toolkit.local.temporary import temporary_server
 
@@ -43,35 +47,67 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 memory.use(os.environ)
 
 
-@pytest.fixture(scope="session")
-def databases() -> Iterator[Callable[[int], Databases]]:
-    """The databases of the server of a major version, which is started when first asked for."""
-    with ExitStack() as running:
-        known: dict[int, Databases] = {}
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop before the first test where the PostgreSQL that was asked for cannot be had."""
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        kind = source().kind
+    except MeterledgerError as error:
+        raise pytest.UsageError(f"{error}; next step: {error.next_step}") from None
+    if kind is Kind.GIVEN and config.getoption("numprocesses", None):
+        raise pytest.UsageError(f"one server is for one process: with {URL}, run pytest with -n 0")
+    if kind is Kind.CONTAINER and not engine_answers():
+        raise pytest.UsageError(f"{IMAGE} asks for a container, and no Docker engine answers")
 
-        def of(major: int) -> Databases:
+
+def pytest_report_header() -> str:
+    """Say where PostgreSQL comes from."""
+    return str(source())
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Callable[[int], Server]]:
+    """This process's own server of a major version, which is started when first asked for."""
+    with ExitStack() as running:
+        known: dict[int, Server] = {}
+
+        def of(major: int) -> Server:
             if major not in known:
                 try:
                     binaries = binaries_of(major)
                 except NoBinariesError as error:
                     pytest.skip(str(error))
                 own = temporary_server(binaries=binaries, settings=memory.SETTINGS)
-                known[major] = Databases(running.enter_context(own))
+                known[major] = running.enter_context(own)
             return known[major]
 
         yield of
 
 
 @pytest.fixture(scope="session")
-def server(databases: Callable[[int], Databases]) -> Server:
-    """This worker's server, of METERLEDGER_TEST_PG (17 if that is not set)."""
-    return databases(default_major()).server
+def databases(embedded: Callable[[int], Server]) -> Iterator[Callable[[int], Databases]]:
+    """The databases of a major version: the asked source's, or else an embedded server's."""
+    with ExitStack() as running:
+        known: dict[int, Databases] = {}
+
+        def of(major: int) -> Databases:
+            if major not in known:
+                given = source().kind is not Kind.EMBEDDED and major == source().major
+                known[major] = (
+                    running.enter_context(given_databases(source()))
+                    if given
+                    else Databases(embedded(major))
+                )
+            return known[major]
+
+        yield of
 
 
 @pytest.fixture(scope="session")
-def server15(databases: Callable[[int], Databases]) -> Server:
-    """This worker's server of PostgreSQL 15."""
-    return databases(15).server
+def server(embedded: Callable[[int], Server]) -> Server:
+    """This process's own server of METERLEDGER_TEST_PG (17 if that is not set), always embedded."""
+    return embedded(default_major())
 
 
 @pytest.fixture(params=MAJORS, ids=lambda number: f"pg{number}")

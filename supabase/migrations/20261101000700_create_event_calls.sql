@@ -288,13 +288,15 @@ comment on function ledger.is_back_dated(public.token_events) is
   'Whether a counted event of the caller comes after this place in the order';
 
 -- One formula for what is and what would be. Who asks names a stretch in which all supposed changes
--- lie, by event_date, both ends in it; the anchors around it bound what must be read.
+-- lie, by event_date, both ends in it; the anchors around it bound what must be read. No argument
+-- has a default: one of the table's row type would be a stored row, and from 17.12 on PostgreSQL
+-- refuses a change that rewrites such a table.
 create or replace function ledger.positions_if(
   p_from timestamptz,
   p_until timestamptz,
-  p_without uuid[] default '{}',
-  p_with uuid[] default '{}',
-  p_new public.token_events default null
+  p_without uuid[],
+  p_with uuid[],
+  p_new public.token_events
 )
 returns table (
   event_id uuid,
@@ -395,9 +397,9 @@ comment on function ledger.positions_if(
 create or replace function ledger.position_changes(
   p_from timestamptz,
   p_until timestamptz,
-  p_without uuid[] default '{}',
-  p_with uuid[] default '{}',
-  p_new public.token_events default null
+  p_without uuid[],
+  p_with uuid[],
+  p_new public.token_events
 )
 returns table (
   event_id uuid,
@@ -417,7 +419,7 @@ as $$
   select
     c.event_id, c.event_type, c.event_date, c.created_at, c.position_kwh, s.position_kwh,
     c.consumption_kwh, s.consumption_kwh
-  from ledger.positions_if(p_from, p_until) as c
+  from ledger.positions_if(p_from, p_until, '{}', '{}', null) as c
   inner join ledger.positions_if(p_from, p_until, p_without, p_with, p_new) as s
     on s.event_id = c.event_id
   where (c.position_kwh, c.consumption_kwh) is distinct from (s.position_kwh, s.consumption_kwh);
@@ -443,7 +445,7 @@ as $$
     )
     order by c.event_date, c.created_at, c.event_id
   ), '[]')
-  from ledger.position_changes(p_from, p_until, p_without, p_with) as c
+  from ledger.position_changes(p_from, p_until, p_without, p_with, null) as c
   where c.current_kwh is distinct from c.supposed_kwh;
 $$;
 comment on function ledger.affected_events(timestamptz, timestamptz, uuid[], uuid[]) is
@@ -609,7 +611,7 @@ begin
     'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
     'consumption_kwh', p.consumption_kwh, 'batch', v_batch
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', null) as p
   where p.event_id = v_new.id;
   return ledger.finish_call('record_event', p_idempotency_key, v_arguments, v_result);
 end;
@@ -733,7 +735,7 @@ begin
     'consumption_kwh', p.consumption_kwh, 'replaced', ledger.told_event(v_old.id),
     'void', ledger.told_event(ledger.void_event_of(v_old.id)), 'batch', v_batch
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', null) as p
   where p.event_id = v_new.id;
   return ledger.finish_call('replace_event', p_idempotency_key, v_arguments, v_result);
 end;
@@ -774,11 +776,11 @@ begin
     )
     order by c.event_date, c.created_at, c.event_id
   ), '[]') into v_later
-  from ledger.position_changes(v_new.event_date, v_new.event_date, p_new => v_new) as c;
+  from ledger.position_changes(v_new.event_date, v_new.event_date, '{}', '{}', v_new) as c;
   select jsonb_build_object(
     'position_kwh', p.position_kwh, 'consumption_kwh', p.consumption_kwh, 'later', v_later
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date, p_new => v_new) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', v_new) as p
   where p.event_id = v_new.id;
   return v_result;
 end;

@@ -19,7 +19,6 @@ from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import EXIT_FINDINGS, EXIT_OK, EXIT_OPERATIONAL, EXIT_USAGE
 from toolkit.local.binaries import Binaries
-from toolkit.local.server import Server
 
 JAKARTA = ("--time-zone", "Asia/Jakarta")
 PLAIN_GZIPPED = Way("plain-gzip", gzipped=True)
@@ -27,9 +26,9 @@ STEPS = ["start", "restore", "migrate", "validate", "isolation", "insert"]
 
 
 @pytest.fixture(scope="module")
-def tools(server: Server) -> Binaries:
+def tools() -> Binaries:
     """pg_dump."""
-    return dump_tools(server)
+    return dump_tools()
 
 
 def family(database: Database, number: int) -> UUID:

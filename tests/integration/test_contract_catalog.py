@@ -273,3 +273,17 @@ def test_one_owner_that_row_level_security_does_not_bind_owns_everything(
     )
 
     assert owners == [("postgres", True)]
+
+
+def test_no_argument_has_a_row_of_a_table_as_its_default(catalog: Database) -> None:
+    """From 17.12 on, PostgreSQL refuses whatever rewrites such a table."""
+    assert (
+        catalog.rows(
+            "select p.oid::regprocedure::text from pg_catalog.pg_proc as p"
+            " cross join unnest(p.proargtypes::oid[]) with ordinality as argument (type, place)"
+            " inner join pg_catalog.pg_type as t on t.oid = argument.type"
+            " where p.pronamespace in ('public'::regnamespace, 'ledger'::regnamespace)"
+            " and t.typtype = 'c' and argument.place > p.pronargs - p.pronargdefaults"
+        )
+        == []
+    )

@@ -23,7 +23,6 @@ from tests.support.dumps import (
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import StartingPoint
 from toolkit.local.binaries import Binaries
-from toolkit.local.server import Server
 from toolkit.rehearse.restore import restore_dump
 
 USERS = 3
@@ -37,9 +36,9 @@ APP_ROWS = {
 
 
 @pytest.fixture(scope="module")
-def tools(server: Server) -> Binaries:
+def tools() -> Binaries:
     """pg_dump and pg_restore."""
-    return dump_tools(server)
+    return dump_tools()
 
 
 @pytest.fixture

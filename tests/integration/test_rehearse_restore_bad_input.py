@@ -21,16 +21,15 @@ from toolkit import settings
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import MeterledgerError, OperationalError, UsageError
 from toolkit.local.binaries import Binaries, Source, find_binaries
-from toolkit.local.server import Server
 from toolkit.rehearse.restore import restore_dump
 
 CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def tools(server: Server) -> Binaries:
+def tools() -> Binaries:
     """pg_dump and pg_restore."""
-    return dump_tools(server)
+    return dump_tools()
 
 
 @pytest.fixture

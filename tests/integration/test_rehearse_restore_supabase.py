@@ -20,7 +20,6 @@ from tests.support.dumps import (
 from tests.support.servers import MakeDatabase
 from toolkit.bootstrap import StartingPoint
 from toolkit.local.binaries import Binaries
-from toolkit.local.server import Server
 from toolkit.rehearse.report import RestoreReport
 from toolkit.rehearse.restore import restore_dump
 
@@ -66,9 +65,9 @@ create view public.v_photo_names as select name from public.v_photos;
 
 
 @pytest.fixture(scope="module")
-def tools(server: Server) -> Binaries:
+def tools() -> Binaries:
     """pg_dump and pg_restore."""
-    return dump_tools(server)
+    return dump_tools()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ CREATE FUNCTION ledger.affected_events(p_from timestamp with time zone, p_until 
     )
     order by c.event_date, c.created_at, c.event_id
   ), '[]')
-  from ledger.position_changes(p_from, p_until, p_without, p_with) as c
+  from ledger.position_changes(p_from, p_until, p_without, p_with, null) as c
   where c.current_kwh is distinct from c.supposed_kwh;
 $$;
 
@@ -2712,14 +2712,14 @@ $$;
 
 COMMENT ON FUNCTION ledger.position_before(p_user_id uuid, p_event_date timestamp with time zone, p_created_at timestamp with time zone, p_id uuid) IS 'kWh left just before a place in a user''s order: the last anchor plus the steps since';
 
-CREATE FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, current_kwh numeric, supposed_kwh numeric, current_consumption_kwh numeric, supposed_consumption_kwh numeric)
+CREATE FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, current_kwh numeric, supposed_kwh numeric, current_consumption_kwh numeric, supposed_consumption_kwh numeric)
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
   select
     c.event_id, c.event_type, c.event_date, c.created_at, c.position_kwh, s.position_kwh,
     c.consumption_kwh, s.consumption_kwh
-  from ledger.positions_if(p_from, p_until) as c
+  from ledger.positions_if(p_from, p_until, '{}', '{}', null) as c
   inner join ledger.positions_if(p_from, p_until, p_without, p_with, p_new) as s
     on s.event_id = c.event_id
   where (c.position_kwh, c.consumption_kwh) is distinct from (s.position_kwh, s.consumption_kwh);
@@ -2727,7 +2727,7 @@ $$;
 
 COMMENT ON FUNCTION ledger.position_changes(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) IS 'Counted events whose position or consumption (kWh) would be another under a supposition';
 
-CREATE FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[] DEFAULT '{}'::uuid[], p_with uuid[] DEFAULT '{}'::uuid[], p_new public.token_events DEFAULT NULL::public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, position_kwh numeric, consumption_kwh numeric)
+CREATE FUNCTION ledger.positions_if(p_from timestamp with time zone, p_until timestamp with time zone, p_without uuid[], p_with uuid[], p_new public.token_events) RETURNS TABLE(event_id uuid, event_type text, event_date timestamp with time zone, created_at timestamp with time zone, position_kwh numeric, consumption_kwh numeric)
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
@@ -4818,11 +4818,11 @@ begin
     )
     order by c.event_date, c.created_at, c.event_id
   ), '[]') into v_later
-  from ledger.position_changes(v_new.event_date, v_new.event_date, p_new => v_new) as c;
+  from ledger.position_changes(v_new.event_date, v_new.event_date, '{}', '{}', v_new) as c;
   select jsonb_build_object(
     'position_kwh', p.position_kwh, 'consumption_kwh', p.consumption_kwh, 'later', v_later
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date, p_new => v_new) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', v_new) as p
   where p.event_id = v_new.id;
   return v_result;
 end;
@@ -5024,7 +5024,7 @@ begin
     'event', ledger.told_event(v_new.id), 'position_kwh', p.position_kwh,
     'consumption_kwh', p.consumption_kwh, 'batch', v_batch
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', null) as p
   where p.event_id = v_new.id;
   return ledger.finish_call('record_event', p_idempotency_key, v_arguments, v_result);
 end;
@@ -5205,7 +5205,7 @@ begin
     'consumption_kwh', p.consumption_kwh, 'replaced', ledger.told_event(v_old.id),
     'void', ledger.told_event(ledger.void_event_of(v_old.id)), 'batch', v_batch
   ) into v_result
-  from ledger.positions_if(v_new.event_date, v_new.event_date) as p
+  from ledger.positions_if(v_new.event_date, v_new.event_date, '{}', '{}', null) as p
   where p.event_id = v_new.id;
   return ledger.finish_call('replace_event', p_idempotency_key, v_arguments, v_result);
 end;

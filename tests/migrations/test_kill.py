@@ -15,7 +15,7 @@ from tests.support.database import Connection, Database
 from tests.support.household import ZONE
 from tests.support.processes import kill, wait_until
 from tests.support.rollout import DATA_PHASE, apply, before, history, table_texts
-from tests.support.servers import Databases, Template, binaries_of
+from tests.support.servers import OwnDatabases, Template, binaries_of
 from toolkit.bootstrap import StartingPoint
 from toolkit.connection import connect
 from toolkit.demo.generator import generate
@@ -30,15 +30,15 @@ HALFWAY = 10_000
 
 
 @pytest.fixture(scope="module")
-def own_databases() -> Iterator[Databases]:
+def own_databases() -> Iterator[OwnDatabases]:
     """A server that may be killed; what it says is committed survives the kill of its processes."""
     settings = {"synchronous_commit": "on"}
     with temporary_server(binaries=binaries_of(17), settings=settings) as server:
-        yield Databases(server)
+        yield OwnDatabases(server)
 
 
 @pytest.fixture(scope="module")
-def prepared(own_databases: Databases) -> Database:
+def prepared(own_databases: OwnDatabases) -> Database:
     """A dual-write database of many rows, rolled out up to the data; to be copied."""
     database = own_databases.make(Template(starting_point=StartingPoint.DUAL_WRITE))
     with database.admin() as connection:
@@ -49,7 +49,7 @@ def prepared(own_databases: Databases) -> Database:
 
 @pytest.fixture
 def waiting_for_data(
-    own_databases: Databases, prepared: Database, request: pytest.FixtureRequest
+    own_databases: OwnDatabases, prepared: Database, request: pytest.FixtureRequest
 ) -> Database:
     server, name = own_databases.server, request.node.name[:40]
     with connect(server.admin_url(), autocommit=True) as connection:
@@ -68,7 +68,7 @@ def waiting_for_data(
 
 
 def test_the_server_is_killed_while_it_migrates(
-    own_databases: Databases, waiting_for_data: Database
+    own_databases: OwnDatabases, waiting_for_data: Database
 ) -> None:
     database = waiting_for_data
     found = fingerprint(database)

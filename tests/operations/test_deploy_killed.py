@@ -20,7 +20,7 @@ from tests.support.deploying import PROGRAM, QUICK, Heard, deploys, recorded, re
 from tests.support.household import ZONE
 from tests.support.processes import CHECKOUT, environment, kill, wait_until
 from tests.support.rollout import DATA_PHASE, apply, before, history
-from tests.support.servers import Databases, Template, binaries_of
+from tests.support.servers import OwnDatabases, Template, binaries_of
 from toolkit.bootstrap import StartingPoint
 from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
@@ -35,15 +35,15 @@ VERSIONS = [phase.version for phase in phases()]
 
 
 @pytest.fixture(scope="module")
-def own_databases() -> Iterator[Databases]:
+def own_databases() -> Iterator[OwnDatabases]:
     """A server that may be killed; what it says is committed survives the kill of its processes."""
     settings = {"synchronous_commit": "on"}
     with temporary_server(binaries=binaries_of(17), settings=settings) as server:
-        yield Databases(server)
+        yield OwnDatabases(server)
 
 
 @pytest.fixture
-def database(own_databases: Databases) -> Iterator[Database]:
+def database(own_databases: OwnDatabases) -> Iterator[Database]:
     """A dual-write database, rolled out up to the data."""
     database = own_databases.make(Template(starting_point=StartingPoint.DUAL_WRITE))
     with database.admin() as connection:
@@ -229,7 +229,7 @@ def test_the_cli_is_killed_and_the_deploy_waits_for_the_server(database: Databas
     completes(database)
 
 
-def test_the_server_is_killed(own_databases: Databases, database: Database) -> None:
+def test_the_server_is_killed(own_databases: OwnDatabases, database: Database) -> None:
     with ThreadPoolExecutor(1) as pool, blocker(database) as blocking:
         running = pool.submit(deploys, database, PATIENT)
         wait_until(lambda: halfway(database) or running.done())

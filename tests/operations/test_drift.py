@@ -11,7 +11,7 @@ import pytest
 from tests.support.database import Database
 from tests.support.editions import EDITIONS, Edition, edition_name
 from tests.support.rollout import apply, before
-from tests.support.servers import Databases, MakeDatabase, Template, default_major
+from tests.support.servers import Databases, MakeDatabase, Template, binaries_of, default_major
 from toolkit.bootstrap import StartingPoint
 from toolkit.errors import OperationalError
 from toolkit.operations.drift import (
@@ -321,7 +321,7 @@ def test_a_replay_on_another_version_differs_in_nothing(
     databases: Callable[[int], Databases], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no programs of that version are to be had, the nearest will do."""
-    other = databases(17).server.binaries
+    other = binaries_of(17)
     monkeypatch.setattr(replay, "_programs", lambda _: other)
     edition = next(e for e in EDITIONS if e[0] == 15)
     with of_edition(databases, edition) as database:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +20,7 @@ from toolkit.bootstrap import StartingPoint
 from toolkit.demo.generator import generate
 from toolkit.demo.loading import load
 
-_made: dict[tuple[Path, bool], Database] = {}
+_made: dict[Databases, Database] = {}
 
 # What differs between two runs by nature: random ids and the hour. An event that got a new id is
 # named after its reading; an event that stepped aside, after itself.
@@ -178,14 +177,13 @@ class Writer:
 
 def waiting_for_backfill(databases: Databases) -> Database:
     """Every hard case, rolled out with the data left alone; made once a server, to be copied."""
-    key = (databases.server.home, True)
-    if key not in _made:
+    if databases not in _made:
         database = databases.make(Template(StartingPoint.DUAL_WRITE))
         with database.admin() as connection:
             load(connection, generate(SPEC))
         apply(database, time_zone=ZONE, defer_backfill=True)
-        _made[key] = database
-    return _made[key]
+        _made[databases] = database
+    return _made[databases]
 
 
 def outcome(database: Database) -> dict[str, list[str]]:

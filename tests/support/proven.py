@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.support.database import Connection, Database
 from tests.support.rollout import apply
@@ -32,7 +31,7 @@ EVENT_ONLY = (
     ' and e.metadata is distinct from \'{"migrated_from": "electricity_readings"}\''
     " order by 1, 2 limit 1)"
 )
-_made: dict[Path, Database] = {}
+_made: dict[Databases, Database] = {}
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,13 @@ class Fault:
 
 def proven(databases: Databases) -> Database:
     """A migrated database with every hard case in it, made once a server; leave it as it is."""
-    home = databases.server.home
-    if home not in _made:
+    if databases not in _made:
         database = databases.make(Template(StartingPoint.DUAL_WRITE))
         with database.admin() as connection:
             load(connection, generate(SPEC))
         apply(database, time_zone=ZONE)
-        _made[home] = database
-    return _made[home]
+        _made[databases] = database
+    return _made[databases]
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from psycopg import sql
 
 from tests.support.database import Database
-from toolkit import settings
+from tests.support.source import source
 from toolkit.bootstrap import DateType, DefaultPrivileges, StartingPoint, create_legacy_app
 from toolkit.connection import connect
 from toolkit.errors import MeterledgerError
@@ -50,8 +51,8 @@ class Template:
 
 
 def default_major() -> int:
-    """METERLEDGER_TEST_PG, or 17: the version of tests that don't name one."""
-    return int(settings.variable("METERLEDGER_TEST_PG") or MAJORS[0])
+    """The version of tests that don't name one: METERLEDGER_TEST_PG, the source's, or 17."""
+    return source().major
 
 
 def binaries_of(major: int) -> Binaries:
@@ -85,22 +86,36 @@ class MakeDatabase(Protocol):
     ) -> Database: ...
 
 
+class DatabaseServer(Protocol):
+    """What the databases need of a server, wherever it runs."""
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str: ...
+
+    def admin_url(self, database: str = "postgres") -> str: ...
+
+    def create_database(
+        self, name: str, regime: DefaultPrivileges = DefaultPrivileges.GRANT_ALL
+    ) -> None: ...
+
+
 class Databases:
     """The databases of one test server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: DatabaseServer, prefix: str = "") -> None:
         self.server = server
+        self._prefix = prefix
         self._numbers = itertools.count(1)
         self._templates: dict[Template, str | Exception] = {}
 
-    @property
+    @cached_property
     def major(self) -> int:
-        return self.server.binaries.major
+        with connect(self.server.admin_url()) as connection:
+            return connection.info.server_version // 10_000
 
     def make(self, template: Template) -> Database:
         """A fresh copy of a template, which is made first where it is new."""
         source = self._template(template)
-        name = f"test_{next(self._numbers)}"
+        name = f"{self._prefix}test_{next(self._numbers)}"
         self._run(
             sql.SQL("create database {} template {} owner postgres").format(
                 sql.Identifier(name), sql.Identifier(source)
@@ -132,7 +147,7 @@ class Databases:
     def _template(self, template: Template) -> str:
         """The template database's name. A failure is remembered: one long wait is enough."""
         if template not in self._templates:
-            name = f"template_{len(self._templates) + 1}"
+            name = f"{self._prefix}template_{len(self._templates) + 1}"
             try:
                 self._fill(name, template)
                 self._templates[template] = name
@@ -170,3 +185,12 @@ class Databases:
     def _run(self, statement: sql.Composed) -> None:
         with connect(self.server.admin_url(), autocommit=True) as connection:
             connection.execute(statement)
+
+
+class OwnDatabases(Databases):
+    """The databases of an embedded server that a test may kill and start again."""
+
+    server: Server
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)

@@ -97,6 +97,28 @@ def test_entries_come_with_their_headers_and_statements() -> None:
     assert constraint.header.label == "public.readings readings_pkey"
 
 
+def test_a_servers_own_mark_of_a_column_is_no_option() -> None:
+    column = "ALTER TABLE ONLY public.readings ALTER COLUMN"
+    body = f"CREATE FUNCTION f() AS $$\n{column} a SET (pg_attver=7);\n$$;\n"
+    dump = (
+        PREAMBLE
+        + header("readings")
+        + "CREATE TABLE public.readings (\n    id uuid\n);\n"
+        + f"{column} id SET (pg_attver=26621536);\n"
+        + f'{column} "odd SET (x" SET (n_distinct=5, pg_attver=26621536);\n'
+        + f"{column} kwh SET (n_distinct=6);\n"
+        + header("f()", "FUNCTION")
+        + body
+        + END
+    )
+    table, function = take(dump)
+    assert [line for line in table.sql.splitlines() if line.startswith("ALTER")] == [
+        f'{column} "odd SET (x" SET (n_distinct=5);',
+        f"{column} kwh SET (n_distinct=6);",
+    ]
+    assert function.sql.strip() == body.strip()
+
+
 def test_the_preamble_tells_versions_and_encoding() -> None:
     reader = DumpReader(TextSource(PREAMBLE + header("a") + "SELECT 1;\n" + END))
     list(_taken(reader))

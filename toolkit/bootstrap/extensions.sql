@@ -4,8 +4,7 @@
 --          one function of uuid-ossp that applications use.
 -- Locks:   brief ones on the catalog.
 
-create schema if not exists extensions;
-alter schema extensions owner to postgres;
+create schema if not exists extensions authorization postgres;
 grant usage on schema extensions to postgres, anon, authenticated, service_role;
 
 do $extensions$

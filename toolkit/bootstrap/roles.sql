@@ -1,29 +1,39 @@
 -- Purpose: the roles that every Supabase database has, with their attributes, memberships
---          and time limits.
+--          and time limits. A role that is there already, as in Supabase's own image, keeps
+--          its attributes and limits; memberships are only added.
 -- Objects: roles anon, authenticated, service_role, authenticator, postgres (cluster-wide).
 -- Locks:   pg_authid until the end of the transaction, so that two databases of one
 --          server can be given their shape at the same time.
 
 lock table pg_catalog.pg_authid in share row exclusive mode;
 
+-- The REST server reads the limits, and applies those of the role that it switches to.
 do $roles$
 declare
   wanted record;
+  value text;
 begin
   for wanted in
     select *
     from (values
-      ('anon', 'nologin inherit'),
-      ('authenticated', 'nologin inherit'),
-      ('service_role', 'nologin inherit bypassrls'),
-      ('authenticator', 'login noinherit'),
-      ('postgres', 'login inherit createdb createrole replication bypassrls')
-    ) as roles (name, attributes)
+      ('anon', 'nologin inherit', '{"statement_timeout = ''3s''"}'),
+      ('authenticated', 'nologin inherit', '{"statement_timeout = ''8s''"}'),
+      ('service_role', 'nologin inherit bypassrls', '{}'),
+      (
+        'authenticator', 'login noinherit',
+        '{"statement_timeout = ''8s''", "lock_timeout = ''8s''"}'
+      ),
+      (
+        'postgres', 'login inherit createdb createrole replication bypassrls',
+        '{"search_path = \"$user\", public, extensions"}'
+      )
+    ) as roles (name, attributes, settings)
   loop
-    if not exists (select from pg_catalog.pg_roles where rolname = wanted.name) then
-      execute format('create role %I', wanted.name);
-    end if;
-    execute format('alter role %I nosuperuser %s', wanted.name, wanted.attributes);
+    continue when exists (select from pg_catalog.pg_roles where rolname = wanted.name);
+    execute format('create role %I nosuperuser %s', wanted.name, wanted.attributes);
+    foreach value in array wanted.settings::text[] loop
+      execute format('alter role %I set %s', wanted.name, value);
+    end loop;
   end loop;
 end
 $roles$;
@@ -44,10 +54,3 @@ begin
   end if;
 end
 $memberships$;
-
--- The REST server reads these and applies those of the role that it switches to.
-alter role anon set statement_timeout = '3s';
-alter role authenticated set statement_timeout = '8s';
-alter role authenticator set statement_timeout = '8s';
-alter role authenticator set lock_timeout = '8s';
-alter role postgres set search_path = "$user", public, extensions;

@@ -8,6 +8,10 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
 from toolkit.errors import OperationalError
 from toolkit.local.account import Account, remove_tree
 from toolkit.local.location import DATA
@@ -117,6 +121,16 @@ def create_cluster(
     finally:
         secret.unlink(missing_ok=True)
         remove_tree(building)
+
+
+def set_password(connection: psycopg.Connection[TupleRow], role: str, password: str) -> None:
+    """Give a role its password. Only its hash travels, so that no log of the server can hold it."""
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier))
+    )
 
 
 def discard_unfinished(work: Path) -> None:

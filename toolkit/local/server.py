@@ -22,6 +22,7 @@ from toolkit.local.cluster import (
     create_cluster,
     data_major,
     discard_unfinished,
+    set_password,
     write_configuration,
 )
 from toolkit.local.location import DATA, POINTER_FILE, existing_folders, work_folder
@@ -250,15 +251,7 @@ class Server:
             connection.execute("set local synchronous_commit = on")
             bootstrap(connection)
             for role in _PASSWORD_ROLES:
-                # Only its hash travels, so that no log of the server can hold the password.
-                verifier = connection.pgconn.encrypt_password(
-                    state.password.encode(), role.encode(), b"scram-sha-256"
-                )
-                connection.execute(
-                    sql.SQL("alter role {} password {}").format(
-                        sql.Identifier(role), sql.Literal(verifier.decode())
-                    )
-                )
+                set_password(connection, role, state.password)
         write_state(self.home, replace(state, ready=True))
 
     def _forget_abandoned(self, state: State | None) -> None:

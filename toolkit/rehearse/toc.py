@@ -40,6 +40,12 @@ _SETTING = re.compile(
     rb"SET (?:default_tablespace|default_table_access_method|default_with_oids) = .*;\s*"
     rb"|SET SESSION AUTHORIZATION .*;\s*"
 )
+# From 17.12 on a server keeps a mark of its own at each column, which an older pg_dump takes for an
+# option, and which no server lets anybody set.
+_COLUMN_OPTIONS = re.compile(
+    rb"(?P<head>ALTER .+ ALTER COLUMN .+ SET \()(?P<options>.+)(?P<tail>\);\s*)"
+)
+_MARK = re.compile(rb'"?pg_attver"?=.*')
 _STREAMED = frozenset({"TABLE DATA", "BLOBS", "BLOB", "STATISTICS DATA"})
 
 
@@ -193,6 +199,7 @@ class DumpReader:
                 if self._ends_entry(line):
                     self._pending = line
                     break
+                line = _unmarked(line)
                 if line.startswith((b"--", b"\\")) or _is_setting(line, header):
                     continue  # comments, and commands meant for psql: \connect, \restrict
             self._lexer.feed(line)
@@ -261,6 +268,14 @@ def _sql(text: bytes | bytearray) -> Iterator[Sql]:
 def _is_setting(line: bytes, header: Header) -> bool:
     # Grants made by another role need their SET SESSION AUTHORIZATION.
     return header.type != "ACL" and _SETTING.fullmatch(line) is not None
+
+
+def _unmarked(line: bytes) -> bytes:
+    """The line without the server's mark of a column; a line end where it says nothing else."""
+    if b"pg_attver" not in line or not (found := _COLUMN_OPTIONS.fullmatch(line)):
+        return line
+    kept = [option for option in found["options"].split(b", ") if not _MARK.fullmatch(option)]
+    return found["head"] + b", ".join(kept) + found["tail"] if kept else b"\n"
 
 
 def _text(name: bytes) -> str:
