@@ -91,6 +91,23 @@ def test_a_missed_target_is_named_as_missed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "bench.json").read_text("utf-8"))["targets"] == judge(found)
 
 
+def test_what_one_server_carries_goes_between_the_marks_of_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "scaling.md"
+    begin, end = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+    page.write_text(f"Before.\n{begin}\nold\n{end}\nAfter.\n", "utf-8")
+    found = [
+        Comparison(key, "", 1_000, unit, name, (Variant(name, (1234.0,)),))
+        for key, name, unit in report.CARRIED
+    ]
+    for _ in range(2):
+        report.carry(page, found, [{"legacy_rows": 1_000, "readings": 900, "bytes": 5 * 2**20}])
+
+    text = page.read_text("utf-8")
+    assert text.startswith(f"Before.\n{begin}\n| readings |")
+    assert "| 900 | 5 | 1,234/s | 1,234/s | 1,234/s | 1,234/s | 1,234 |" in text
+    assert text.endswith(f"{end}\nAfter.\n")
+
+
 def test_every_target_speaks_of_its_own_comparison() -> None:
     assert len({(target.key, target.variant) for target in TARGETS}) == len(TARGETS)
     assert {target.sign for target in TARGETS} <= {"≥", "≤"}

@@ -52,6 +52,8 @@ def main() -> int:
         return 3
     if set(options.only) == set(SUBJECTS) or options.out != OUT:
         report.write(options.out, machine, databases, found, plots.draw(options.out, found))
+        if options.out == OUT:
+            report.carry(OUT.parent / "scaling.md", found, databases)
         print(f"written: {options.out}", file=sys.stderr)
     judged = judge(found)
     for one in judged:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import Comparison, Variant
+from tools.bench.reading import VIEW
 from tools.bench.targets import judge
 
 HEAD = (
@@ -16,6 +17,14 @@ HEAD = (
     "same rows; the figures are medians of the rounds, the spread is from the lowest round to the "
     "highest, in shares of the median. A ratio above 1 is faster than the baseline. What was tried "
     "to reach the targets: [../performance.md](../performance.md).\n"
+)
+_BEGIN, _END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+CARRIED = (
+    ("read.100.8", VIEW, "1/s"),
+    ("rest.8", VIEW, "1/s"),
+    ("insert.newest.16", "projector", "1/s"),
+    ("move", "the whole migration: matching, inserts, proof", "1/s"),
+    ("scheduled", "full refresh", "s"),
 )
 
 
@@ -37,6 +46,29 @@ def write(folder: Path, machine: dict[str, Any], databases: Sequence[dict[str, A
     for key in dict.fromkeys(comparison.key for comparison in found):
         parts.append(_section([comparison for comparison in found if comparison.key == key]))
     (folder / "README.md").write_text("\n".join(parts), "utf-8")
+
+
+def carry(page: Path, found: Sequence[Comparison], databases: Sequence[dict[str, Any]]) -> None:
+    """Write what one server carried into a page, between its two marks."""
+    by_size: dict[int, dict[str, Comparison]] = {}
+    for comparison in found:
+        by_size.setdefault(comparison.rows, {})[comparison.key] = comparison
+    rows = []
+    for base in databases:
+        measured = by_size[base["legacy_rows"]]
+        cells = [
+            _number(measured[key][name].median) + ("" if unit == "s" else "/s")
+            for key, name, unit in CARRIED
+        ]
+        rows.append([f"{base['readings']:,}", f"{base['bytes'] // 2**20:,}", *cells])
+    head = [
+        "readings", "MiB", "reads of 100 rows, 8 clients", "the same through PostgREST",
+        "inserts, 16 writers", "legacy rows moved, matched and proven", "full refresh, s",
+    ]  # fmt: skip
+    text = page.read_text("utf-8")
+    before, rest = text.split(_BEGIN)
+    after = rest.split(_END)[1]
+    page.write_text(f"{before}{_BEGIN}\n{table(head, rows)}{_END}{after}", "utf-8")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
