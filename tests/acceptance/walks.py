@@ -7,6 +7,7 @@ from tests.support.doc_walks import ZONE, Walk
 NO_SUPABASE = "wants a Supabase project with an API: tests/isolation/test_api_isolation.py"
 FOR_EVER = "until Ctrl-C: tests/operations/test_status_output.py"
 MINUTES = "a quarter of an hour: the workflow test runs it, tests/isolation a sample"
+BENCH = "it wants the machine for itself: tests/acceptance/test_bench_run.py"
 REHEARSE = f"meterledger rehearse app.dump --time-zone {ZONE}"
 DUMP = 'pg_dump --format=custom --file=app.dump "$DATABASE_URL"'
 MADE_HERE = {DUMP: "app mine && dump mine"}
@@ -27,6 +28,15 @@ WALKS = (
         left_out={
             ". .venv/bin/activate": "it is on the PATH already",
             "make clean": "it would remove the tests' own .venv",
+        },
+    ),
+    Walk(
+        "docs/performance.md",
+        left_out={
+            "make bench": BENCH,
+            'make bench ARGS="--large"': BENCH,
+            'make bench ARGS="--rows 100000 --rounds 2"': BENCH,
+            'make bench ARGS="--rows 100000 --only writing --out /tmp/bench"': BENCH,
         },
     ),
     Walk(
