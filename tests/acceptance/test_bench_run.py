@@ -14,11 +14,12 @@ from tools.bench.targets import TARGETS
 
 pytestmark = pytest.mark.slow
 
+ROWS = 60_000
 PLOTS = {"reads-by-clients.png", "inserts-by-way.png", "growth.png"}
 
 
 def test_the_bench_measures_every_target_and_writes_its_pages(tmp_path: Path) -> None:
-    arguments = f"--rows 60000 --rounds 1 --seconds 1 --out {tmp_path}"
+    arguments = f"--rows {ROWS} --rounds 1 --seconds 1 --out {tmp_path}"
     answer = subprocess.run(
         ["make", "bench", f"ARGS={arguments}"],
         cwd=CHECKOUT,
@@ -31,11 +32,12 @@ def test_the_bench_measures_every_target_and_writes_its_pages(tmp_path: Path) ->
 
     content = json.loads((tmp_path / "bench.json").read_text("utf-8"))
     judged = content["targets"]
-    assert [one["target"] for one in judged] == [target.says for target in TARGETS]
+    due = [target.says for target in TARGETS if target.from_rows <= ROWS]
+    assert [one["target"] for one in judged] == due
     # make reports a missed target, as any code but 0, with 2.
     assert answer.returncode == (0 if all(one["met"] for one in judged) else 2), answer.stderr
     for one in judged:
-        assert f"{one['target']}, 60,000 rows: {one['figure']}" in answer.stdout
+        assert f"{one['target']}, {ROWS:,} rows: {one['figure']}" in answer.stdout
         assert one["figure"] > 0
     assert {file.name for file in tmp_path.iterdir()} == PLOTS | {"bench.json", "README.md"}
     page = (tmp_path / "README.md").read_text("utf-8")

@@ -36,6 +36,7 @@ WALKS = (
             "make bench": BENCH,
             'make bench ARGS="--large"': BENCH,
             'make bench ARGS="--rows 100000 --rounds 2"': BENCH,
+            'make bench ARGS="--render"': "it would write into the documentation",
             'make bench ARGS="--rows 100000 --only writing --out /tmp/bench"': BENCH,
         },
     ),

@@ -83,12 +83,14 @@ def test_a_missed_target_is_named_as_missed(tmp_path: Path) -> None:
         "legacy_rows": 100_000, "postgres": "17", "bytes": 2**20, "events": 1, "readings": 1,
         "users": 1,
     }  # fmt: skip
-    report.write(tmp_path, machine, [base], found, [])
+    run = report.Measured(machine, [base], found)
+    report.write(tmp_path, run, [])
 
     assert [one["met"] for one in judge(found)] == [False]
     page = (tmp_path / "README.md").read_text("utf-8")
     assert f"| {target.says} | 100,000 | ≥ 0.9 | 0.5 | **missed** |" in page
     assert json.loads((tmp_path / "bench.json").read_text("utf-8"))["targets"] == judge(found)
+    assert report.read(tmp_path) == run
 
 
 def test_what_one_server_carries_goes_between_the_marks_of_its_page(tmp_path: Path) -> None:
@@ -99,13 +101,23 @@ def test_what_one_server_carries_goes_between_the_marks_of_its_page(tmp_path: Pa
         Comparison(key, "", 1_000, unit, name, (Variant(name, (1234.0,)),))
         for key, name, unit in report.CARRIED
     ]
+    bases = [{"legacy_rows": 1_000, "readings": 900, "bytes": 5 * 2**20}]
     for _ in range(2):
-        report.carry(page, found, [{"legacy_rows": 1_000, "readings": 900, "bytes": 5 * 2**20}])
+        report.carry(page, report.Measured({}, bases, found))
 
     text = page.read_text("utf-8")
     assert text.startswith(f"Before.\n{begin}\n| readings |")
     assert "| 900 | 5 | 1,234/s | 1,234/s | 1,234/s | 1,234/s | 1,234 |" in text
     assert text.endswith(f"{end}\nAfter.\n")
+
+
+@pytest.mark.parametrize(("rows", "judged"), [(999_999, 0), (1_000_000, 1)])
+def test_a_target_of_large_tables_is_not_asked_of_small_ones(rows: int, judged: int) -> None:
+    target = next(one for one in TARGETS if one.key == "move")
+    names = [one.variant for one in TARGETS if one.key == "move"]
+    variants = (Variant("base", (1.0,)), *(Variant(name, (1.0,)) for name in names))
+    found = [Comparison("move", "", rows, "1/s", "base", variants)]
+    assert len([one for one in judge(found) if one["target"] == target.says]) == judged
 
 
 def test_every_target_speaks_of_its_own_comparison() -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import MeterledgerError
+from toolkit.errors import MeterledgerError, UsageError
 from tools.bench import facts, moving, plots, reading, report, scheduled, serving, writing
 from tools.bench.measure import Comparison
+from tools.bench.report import Measured
 from tools.bench.stage import EXTRA_ROWS, Stage, stage
 from tools.bench.targets import judge
 
@@ -35,31 +36,41 @@ SUBJECTS: dict[str, Callable[[Stage], None]] = {
 def main() -> int:
     """Exit code 0 with every target met, 1 with one missed, 3 where something broke."""
     options = _options()
-    machine = {**facts.machine(), "rounds": options.rounds, "client_seconds": options.seconds}
-    databases: list[dict[str, Any]] = []
-    found: list[Comparison] = []
     try:
-        for rows in options.rows:
-            measured = _one_size(rows, options, databases)
-            found += measured
+        run = _read(options.out) if options.render else _measure(options)
     except MeterledgerError as error:
-        print(
-            f"error: {error}\nnext step: {error.next_step}",
-            *error.details,
-            sep="\n",
-            file=sys.stderr,
-        )
+        print(f"error: {error}\nnext step: {error.next_step}", file=sys.stderr)
+        print(*error.details, sep="\n", file=sys.stderr)
         return 3
     if set(options.only) == set(SUBJECTS) or options.out != OUT:
-        report.write(options.out, machine, databases, found, plots.draw(options.out, found))
+        report.write(options.out, run, plots.draw(options.out, run.found))
         if options.out == OUT:
-            report.carry(OUT.parent / "scaling.md", found, databases)
+            report.carry(OUT.parent / "scaling.md", run)
         print(f"written: {options.out}", file=sys.stderr)
-    judged = judge(found)
+    judged = judge(run.found)
     for one in judged:
         mark = "met   " if one["met"] else "MISSED"
         print(f"{mark} {one['target']}, {one['rows']:,} rows: {one['figure']} ({one['bound']})")
     return 0 if all(one["met"] for one in judged) else 1
+
+
+def _measure(options: argparse.Namespace) -> Measured:
+    machine = {**facts.machine(), "rounds": options.rounds, "client_seconds": options.seconds}
+    databases: list[dict[str, Any]] = []
+    found: list[Comparison] = []
+    for rows in options.rows:
+        found += _one_size(rows, options, databases)
+    return Measured(machine, databases, found)
+
+
+def _read(folder: Path) -> Measured:
+    try:
+        return report.read(folder)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There is no {error.filename} to write the pages from.",
+            next_step="measure first: make bench",
+        ) from None
 
 
 def _one_size(
@@ -97,6 +108,9 @@ def _options() -> argparse.Namespace:
         "--only", type=_subjects, default=tuple(SUBJECTS), metavar="NAME,NAME",
         help=f"of {', '.join(SUBJECTS)}; nothing is written then, unless --out says where",
     )  # fmt: skip
+    parser.add_argument(
+        "--render", action="store_true", help="measure nothing: write the pages from bench.json"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write into (docs/bench)")
     options = parser.parse_args()
     if options.large and LARGE not in options.rows:

@@ -73,6 +73,16 @@ class Comparison:
             return 0.0
         return mine / base if self.unit == "1/s" else base / mine
 
+    @classmethod
+    def from_object(cls, content: Mapping[str, Any]) -> Comparison:
+        """What as_object() made, read again."""
+        variants = tuple(
+            Variant(one["name"], tuple(one["samples"]), one["latency_ms"])
+            for one in content["variants"]
+        )
+        own = {name: content[name] for name in ("key", "title", "rows", "unit", "baseline")}
+        return cls(**own, variants=variants)
+
     def as_object(self) -> dict[str, Any]:
         """For the JSON file."""
         return {

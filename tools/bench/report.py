@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +29,58 @@ CARRIED = (
 )
 
 
-def write(folder: Path, machine: dict[str, Any], databases: Sequence[dict[str, Any]],
-          found: Sequence[Comparison], plots: Sequence[Path]) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Measured:
+    """A whole run.
+
+    Attributes:
+        machine: what it ran on, and how.
+        databases: each size's database.
+        found: every comparison.
+    """
+
+    machine: dict[str, Any]
+    databases: list[dict[str, Any]]
+    found: list[Comparison]
+
+
+def read(folder: Path) -> Measured:
+    """What write() kept in bench.json.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    content = json.loads((folder / "bench.json").read_text("utf-8"))
+    found = [Comparison.from_object(one) for one in content["comparisons"]]
+    return Measured(content["machine"], content["databases"], found)
+
+
+def write(folder: Path, run: Measured, plots: Sequence[Path]) -> None:
     """Write both files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "machine": machine,
-        "databases": list(databases),
-        "targets": judge(found),
-        "comparisons": [comparison.as_object() for comparison in found],
+        "machine": run.machine,
+        "databases": run.databases,
+        "targets": judge(run.found),
+        "comparisons": [comparison.as_object() for comparison in run.found],
     }
     (folder / "bench.json").write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
-    parts = [HEAD, _machine(machine, databases), "## Targets\n", _targets(found)]
+    parts = [HEAD, _machine(run.machine, run.databases), "## Targets\n", _targets(run.found)]
     parts += [f"![{plot.stem.replace('-', ' ')}]({plot.name})\n" for plot in plots]
-    for key in dict.fromkeys(comparison.key for comparison in found):
-        parts.append(_section([comparison for comparison in found if comparison.key == key]))
+    for key in dict.fromkeys(comparison.key for comparison in run.found):
+        parts.append(_section([comparison for comparison in run.found if comparison.key == key]))
     (folder / "README.md").write_text("\n".join(parts), "utf-8")
 
 
-def carry(page: Path, found: Sequence[Comparison], databases: Sequence[dict[str, Any]]) -> None:
+def carry(page: Path, run: Measured) -> None:
     """Write what one server carried into a page, between its two marks."""
     by_size: dict[int, dict[str, Comparison]] = {}
-    for comparison in found:
+    for comparison in run.found:
         by_size.setdefault(comparison.rows, {})[comparison.key] = comparison
     rows = []
-    for base in databases:
+    for base in run.databases:
         measured = by_size[base["legacy_rows"]]
         cells = [
             _number(measured[key][name].median) + ("" if unit == "s" else "/s")

@@ -25,6 +25,8 @@ class Target:
         sign: '≥' or '≤'.
         bound: of the figure.
         cost: True takes the time in shares of the baseline's, not the speed.
+        from_rows: what is promised begins at so many legacy rows: fixed costs, as connecting is,
+            weigh more beside little work.
     """
 
     says: str
@@ -33,6 +35,7 @@ class Target:
     sign: str
     bound: float
     cost: bool = False
+    from_rows: int = 0
 
     def figure(self, comparison: Comparison) -> float:
         """The ratio that is held against the bound."""
@@ -47,12 +50,16 @@ class Target:
 
 _INSERTS, _AGAIN = "the migration's inserts", "the migration again, nothing to do"
 _PROJECTOR = "projector"
+_MILLION = 1_000_000
 _REFRESH, _AUDIT = "refresh handler, nothing changed", "audit handler, nothing changed"
 _CHANGED = "audit handler, 1% of users changed"
 
 TARGETS = (
-    Target("migration's inserts, of a COPY of the same rows", "move", _INSERTS, "≥", 0.9),
-    Target("migration again, of that COPY", "move", _AGAIN, "≥", 25),
+    Target(
+        "migration's inserts, of a COPY of the same rows",
+        "move", _INSERTS, "≥", 0.9, from_rows=_MILLION,
+    ),
+    Target("migration again, of that COPY", "move", _AGAIN, "≥", 25, from_rows=_MILLION),
     Target("100 rows through the view, of a bare mv, 1 client", "read.100.1", VIEW, "≥", 0.9),
     Target("100 rows through the view, of a bare mv, 8 clients", "read.100.8", VIEW, "≥", 0.9),
     Target(
@@ -69,19 +76,21 @@ TARGETS = (
     ),
     Target(
         "refresh run, nothing changed, of a full refresh",
-        "scheduled", _REFRESH, "≤", 0.01, cost=True,
+        "scheduled", _REFRESH, "≤", 0.01, cost=True, from_rows=_MILLION,
     ),
     Target(
-        "audit run, nothing changed, of a full refresh", "scheduled", _AUDIT, "≤", 0.01, cost=True
+        "audit run, nothing changed, of a full refresh",
+        "scheduled", _AUDIT, "≤", 0.01, cost=True, from_rows=_MILLION,
     ),
     Target(
-        "audit of 1% changed users, of a full refresh", "scheduled", _CHANGED, "≤", 0.05, cost=True
+        "audit of 1% changed users, of a full refresh",
+        "scheduled", _CHANGED, "≤", 0.05, cost=True, from_rows=_MILLION,
     ),
 )  # fmt: skip
 
 
 def judge(found: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Each target's figure on each size that was measured."""
+    """Each target's figure on each size that was measured, where it promises something."""
     return [
         {
             "target": target.says,
@@ -92,5 +101,5 @@ def judge(found: Sequence[Comparison]) -> list[dict[str, Any]]:
         }
         for target in TARGETS
         for comparison in found
-        if comparison.key == target.key
+        if comparison.key == target.key and comparison.rows >= target.from_rows
     ]
