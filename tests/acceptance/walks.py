@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.doc_walks import ZONE, Walk
+from tests.support.processes import CHECKOUT
 
 NO_SUPABASE = "wants a Supabase project with an API: tests/isolation/test_api_isolation.py"
 FOR_EVER = "until Ctrl-C: tests/operations/test_status_output.py"
@@ -32,11 +33,15 @@ WALKS = (
     ),
     Walk(
         "docs/performance.md",
+        # make reports a missed target, which is an answer too, with 2.
+        instead={
+            'make bench ARGS="--render"': f"cp -r {CHECKOUT}/docs/bench .\n"
+            f'make -C {CHECKOUT} bench ARGS="--render --out $PWD/bench" || [ $? = 2 ]',
+        },
         left_out={
             "make bench": BENCH,
             'make bench ARGS="--large"': BENCH,
             'make bench ARGS="--rows 100000 --rounds 2"': BENCH,
-            'make bench ARGS="--render"': "it would write into the documentation",
             'make bench ARGS="--rows 100000 --only writing --out /tmp/bench"': BENCH,
         },
     ),
