@@ -66,7 +66,6 @@ FOR_EVERYBODY = {
     "ledger.migration_problems()": "the operator's",
     "ledger.refresh_reason(integer)": "the schedule's: counts users",
     "ledger.switch_projector_on(text[])": "the schedule's: the catalog's triggers",
-    "ledger_health(integer)": "the schedule's",
 }
 
 PLANTED = {
