@@ -26,6 +26,14 @@ def database(databases: Callable[[int], Databases], major: int) -> Iterator[Data
 
 def test_no_write_of_a_running_app_is_lost(database: Database) -> None:
     said = Said()
+    # What the new app recorded under a reading's own id is its own fact, if it is another, and
+    # stays when an old client deletes that reading before its batch.
+    namesakes = set(
+        database.rows(
+            "select e.user_id, e.id from token_events as e"
+            " inner join electricity_readings as r on r.user_id = e.user_id and r.id = e.id"
+        )
+    )
     with Writer(database, 0) as first, Writer(database, 1) as second:
         report = run_backfill(database.url, BackfillOptions(batch_rows=25, share=0.3), said)
     assert report.finished
@@ -41,7 +49,9 @@ def test_no_write_of_a_running_app_is_lost(database: Database) -> None:
     rejected = {row[0] for row in database.rows("select reading_id from ledger.migration_rejects")}
     lost = {key: kwh for key, kwh in kept.items() if shown.get(key) != kwh}
     assert {id_ for _, id_ in lost} <= rejected
-    assert not (first.deleted | second.deleted) & set(shown)
+    deleted = (first.deleted | second.deleted) - namesakes
+    assert deleted
+    assert not deleted & set(shown)
     proof = validate(database.url)
     assert proof.valid, [check for check in proof.checks if check.verdict.value == "fail"]
 
