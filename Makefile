@@ -86,7 +86,7 @@ check-files: venv
 	$(BIN)/python tools/check_committed.py
 
 .PHONY: bench
-bench: venv node ## measure everything, as ratios, into docs/bench: half an hour; alone on the machine
+bench: venv node ## measure everything, as ratios, into docs/bench: most of an hour; alone on the machine
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements/bench.txt
 	$(BIN)/python -m tools.bench $(ARGS)

@@ -62,7 +62,10 @@ def chosen() -> Source:
             of the superuser supabase_admin.
         OperationalError: the given server does not answer.
     """
-    asked = int(settings.variable(MAJOR) or 0)
+    major = settings.variable(MAJOR) or "0"
+    if not major.isdecimal():
+        raise UsageError(f"{MAJOR} is {major!r}, no version", next_step="say 17 or 15")
+    asked = int(major)
     if url := settings.variable(URL):
         return Source(Kind.GIVEN, _agreed(_major_of_server(url), asked, URL), url)
     if image := settings.variable(IMAGE):

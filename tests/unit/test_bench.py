@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import CHECKOUT
+from toolkit.settings import child_environment
 from tools.bench import pgbench, report, stage, targets
 from tools.bench.measure import Comparison, Load, Variant, in_turns, loads_in_turns, percentiles
 from tools.bench.targets import TARGETS, Target, judge
@@ -134,3 +138,25 @@ def test_a_transaction_sets_role_and_claims_of_the_user_it_reads_for() -> None:
     assert text.startswith("\\set n random(0, 15)\nbegin;")
     assert text.count("(2000000 + :n)") == 2
     assert text.endswith(";\ncommit;\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rounds", "0"], "at least 1 round"),
+        (["--seconds", "0.5"], "at least 1 whole second"),
+        (["--rows", "many"], "at least 55,200 rows"),
+        (["--rows", "100000,7"], "at least 55,200 rows"),
+        (["--only", "everything"], "no subject everything"),
+        (["--render", "--out", "nowhere"], "next step: measure first: make bench"),
+    ],
+)
+def test_bad_input_is_one_clear_error(words: list[str], said: str, tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "tools.bench", *words],
+        cwd=tmp_path, env=child_environment({"PYTHONPATH": str(CHECKOUT)}),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr

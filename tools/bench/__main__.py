@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import MeterledgerError, UsageError
-from tools.bench import facts, moving, plots, reading, report, scheduled, serving, writing
+from tools.bench import facts, moving, reading, report, scheduled, serving, writing
 from tools.bench.measure import Comparison
 from tools.bench.report import Measured
 from tools.bench.stage import EXTRA_ROWS, Stage, stage
@@ -34,15 +34,20 @@ SUBJECTS: dict[str, Callable[[Stage], None]] = {
 
 
 def main() -> int:
-    """Exit code 0 with every target met, 1 with one missed, 3 where something broke."""
+    """Exit code 0 with every target met, 1 with one missed, 2 for bad input, 3 where it broke."""
     options = _options()
     try:
         run = _read(options.out) if options.render else _measure(options)
     except MeterledgerError as error:
         print(f"error: {error}\nnext step: {error.next_step}", file=sys.stderr)
         print(*error.details, sep="\n", file=sys.stderr)
-        return 3
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped: nothing is written, the server is gone", file=sys.stderr)
+        return 130
     if set(options.only) == set(SUBJECTS) or options.out != OUT:
+        from tools.bench import plots  # noqa: PLC0415 - its library comes with make bench alone
+
         report.write(options.out, run, plots.draw(options.out, run.found))
         if options.out == OUT:
             report.carry(OUT.parent / "scaling.md", run)
@@ -66,9 +71,9 @@ def _measure(options: argparse.Namespace) -> Measured:
 def _read(folder: Path) -> Measured:
     try:
         return report.read(folder)
-    except FileNotFoundError as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"There is no {error.filename} to write the pages from.",
+            f"{folder}/bench.json cannot be read: {type(error).__name__}",
             next_step="measure first: make bench",
         ) from None
 
@@ -102,8 +107,10 @@ def _options() -> argparse.Namespace:
         help=f"legacy rows of each database, at least {EXTRA_ROWS:,} (100000,1000000)",
     )  # fmt: skip
     parser.add_argument("--large", action="store_true", help=f"{LARGE:,} rows too")
-    parser.add_argument("--seconds", type=float, default=2, help="that clients work in a round (2)")
-    parser.add_argument("--rounds", type=int, default=3, help="samples of each variant (3)")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=2, help="that clients work in a round (2)"
+    )
+    parser.add_argument("--rounds", type=_rounds, default=3, help="samples of each variant (3)")
     parser.add_argument(
         "--only", type=_subjects, default=tuple(SUBJECTS), metavar="NAME,NAME",
         help=f"of {', '.join(SUBJECTS)}; nothing is written then, unless --out says where",
@@ -119,10 +126,21 @@ def _options() -> argparse.Namespace:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    sizes = tuple(int(part.replace("_", "")) for part in text.split(","))
-    if min(sizes) < EXTRA_ROWS:
-        raise argparse.ArgumentTypeError(f"at least {EXTRA_ROWS:,} rows")
-    return sizes
+    return tuple(_at_least(EXTRA_ROWS, part.replace("_", ""), "rows") for part in text.split(","))
+
+
+def _rounds(text: str) -> int:
+    return _at_least(1, text, "round")
+
+
+def _seconds(text: str) -> int:
+    return _at_least(1, text, "whole second")
+
+
+def _at_least(least: int, text: str, what: str) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r}: at least {least:,} {what}")
+    return int(text)
 
 
 def _subjects(text: str) -> tuple[str, ...]:

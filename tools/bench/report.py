@@ -48,7 +48,8 @@ def read(folder: Path) -> Measured:
     """What write() kept in bench.json.
 
     Raises:
-        FileNotFoundError: there is none.
+        OSError: there is none to read.
+        ValueError, KeyError, TypeError: it holds something else.
     """
     content = json.loads((folder / "bench.json").read_text("utf-8"))
     found = [Comparison.from_object(one) for one in content["comparisons"]]
